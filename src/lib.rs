@@ -1,0 +1,4 @@
+//! gudgeon: versioned ONNX models behind a stable prediction API.
+pub mod engine;
+pub mod model;
+pub mod tensor;

@@ -1,0 +1,2 @@
+//! The gudgeon binary.
+fn main() {}
