@@ -1,0 +1,428 @@
+//! Every Prometheus metric, declared once. The help text of a metric is its doc in docs/METRICS.md.
+//!
+//! Labels are bounded: `model` and `version` come from what the registry holds, everything else from the enums here.
+//! Nothing that a caller sends becomes a label. Handles are resolved when a version is loaded ([`Metrics::version`]), never
+//! looked up on the hot path. This is the only module that knows the `prometheus` crate.
+
+mod drift;
+
+pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+/// Content type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Buckets of the duration histograms: seconds, 50 microseconds to 10 seconds.
+const DURATION_BUCKETS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
+const LOAD_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// A label that takes one of a closed set of values.
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order of the variants.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The label's value.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+label! {
+    /// How a prediction request ended.
+    Outcome {
+        /// Answered with a prediction.
+        Ok = "ok",
+        /// The input does not fit the model, or is malformed.
+        Invalid = "invalid",
+        /// The queue was full.
+        Rejected = "rejected",
+        /// The deadline passed first.
+        Timeout = "timeout",
+        /// The server is draining.
+        Unavailable = "unavailable",
+        /// The engine failed on this request.
+        Failed = "failed",
+        /// The caller went away before the answer.
+        Cancelled = "cancelled",
+    }
+}
+
+label! {
+    /// How a lifecycle operation ended.
+    OpResult {
+        /// It was done.
+        Ok = "ok",
+        /// The version may not serve: digest, golden cases, contract.
+        Refused = "refused",
+        /// Something else went wrong.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// The listener that a request came to.
+    Listener {
+        /// Predictions and probes.
+        Http = "http",
+        /// Operations: metrics, probes, admin.
+        Ops = "ops",
+    }
+}
+
+label! {
+    /// The class of an HTTP status.
+    StatusClass {
+        /// 200 to 299.
+        Success = "2xx",
+        /// 300 to 399.
+        Redirection = "3xx",
+        /// 400 to 499.
+        ClientError = "4xx",
+        /// 500 to 599.
+        ServerError = "5xx",
+    }
+}
+
+impl StatusClass {
+    /// The class of a status code.
+    pub fn of(status: u16) -> Self {
+        match status {
+            0..=299 => Self::Success,
+            300..=399 => Self::Redirection,
+            400..=499 => Self::ClientError,
+            _ => Self::ServerError,
+        }
+    }
+}
+
+/// Declares the metrics: field, kind, name, help, labels. The list is what docs/METRICS.md is held against.
+macro_rules! metrics {
+    ($($field:ident: $kind:ident = $name:literal, $help:literal, [$($label:literal),*] $(, $buckets:expr)?;)+) => {
+        /// All metrics of the process but the drift series, which [`DriftSource`]s give at scrape.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            drift: drift::DriftCollector,
+            $(#[doc = $help] $field: $kind,)+
+        }
+
+        /// Name, help and labels of every metric declared here.
+        pub const DECLARED: &[(&str, &str, &[&str])] = &[$(($name, $help, &[$($label),*])),+];
+
+        impl Metrics {
+            fn declare() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                $(
+                    let $field = <$kind as Declare>::declare($name, $help, &[$($label),*], metrics!(@buckets $($buckets)?))?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                let drift = drift::DriftCollector::new()?;
+                registry.register(Box::new(drift.clone()))?;
+                Ok(Self { registry, drift, $($field),+ })
+            }
+        }
+    };
+    (@buckets) => { &[] };
+    (@buckets $buckets:expr) => { $buckets };
+}
+
+metrics! {
+    build_info: GaugeVec = "gudgeon_build_info", "Always 1; the label names the build that runs.", ["version"];
+    ready: IntGauge = "gudgeon_ready", "1 while the readiness probe says ready.", [];
+    requests: IntCounterVec = "gudgeon_requests_total", "Prediction requests by the version that served and how they ended.",
+        ["model", "version", "outcome"];
+    unrouted: IntCounter = "gudgeon_requests_unrouted_total",
+        "Prediction requests that named a model or version that is not served.", [];
+    request_duration: HistogramVec = "gudgeon_request_duration_seconds",
+        "Time from the request's arrival to its answer, by the version that served.", ["model", "version"], DURATION_BUCKETS;
+    queue_duration: HistogramVec = "gudgeon_queue_duration_seconds", "Time that a request waited for a compute thread.",
+        ["model", "version"], DURATION_BUCKETS;
+    inference_duration: HistogramVec = "gudgeon_inference_duration_seconds", "Time of one run of the model, of one batch.",
+        ["model", "version"], DURATION_BUCKETS;
+    batch_rows: HistogramVec = "gudgeon_inference_batch_rows", "Rows in one run of the model.", ["model", "version"],
+        BATCH_BUCKETS;
+    rows: IntCounterVec = "gudgeon_rows_total", "Rows predicted.", ["model", "version"];
+    in_flight: IntGaugeVec = "gudgeon_requests_in_flight", "Prediction requests that have not been answered yet.", ["model"];
+    queue_len: IntGaugeVec = "gudgeon_queue_len", "Requests that wait for a compute thread.", ["model"];
+    loads: IntCounterVec = "gudgeon_model_loads_total", "Versions opened for serving, by result.", ["model", "result"];
+    load_duration: HistogramVec = "gudgeon_model_load_duration_seconds",
+        "Time to read, check, optimise and warm up a version.", ["model"], LOAD_BUCKETS;
+    swaps: IntCounterVec = "gudgeon_swaps_total", "Activations and roll backs, by result.", ["model", "result"];
+    active_version: IntGaugeVec = "gudgeon_active_version", "The version that answers: the champion; 0 while there is none.",
+        ["model"];
+    loaded_versions: IntGaugeVec = "gudgeon_loaded_versions", "Versions in memory, those that still drain included.", ["model"];
+    model_bytes: IntGaugeVec = "gudgeon_model_bytes", "Size of the graph of a version in memory.", ["model", "version"];
+    http_requests: IntCounterVec = "gudgeon_http_requests_total", "HTTP requests by listener and class of status.",
+        ["listener", "status"];
+    connections: IntGaugeVec = "gudgeon_http_connections", "Open connections by listener.", ["listener"];
+    panics: IntCounter = "gudgeon_panics_total", "Panics that were contained; each cost one request.", [];
+    observe_failures: IntCounter = "gudgeon_observe_failures_total",
+        "Times that drift could not be observed; the prediction was answered all the same.", [];
+}
+
+/// How each kind of metric is made.
+trait Declare: Collector + Clone + Sized {
+    fn declare(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<Self, prometheus::Error>;
+}
+
+impl Declare for IntGauge {
+    fn declare(name: &str, help: &str, _: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(name, help)
+    }
+}
+
+impl Declare for IntCounter {
+    fn declare(name: &str, help: &str, _: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(name, help)
+    }
+}
+
+impl Declare for GaugeVec {
+    fn declare(name: &str, help: &str, labels: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declare for IntGaugeVec {
+    fn declare(name: &str, help: &str, labels: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declare for IntCounterVec {
+    fn declare(name: &str, help: &str, labels: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declare for HistogramVec {
+    fn declare(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)
+    }
+}
+
+/// The metrics cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("metrics cannot be registered: {0}")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// Handles of one version's series, resolved once at load.
+#[derive(Debug, Clone)]
+pub struct VersionMetrics {
+    requests: Vec<IntCounter>,
+    /// Time from a request's arrival to its answer, seconds.
+    pub request_duration: Histogram,
+    /// Time that a request waited for a compute thread, seconds.
+    pub queue_duration: Histogram,
+    /// Time of one run of the model, seconds.
+    pub inference_duration: Histogram,
+    /// Rows in one run of the model.
+    pub batch_rows: Histogram,
+    /// Rows predicted.
+    pub rows: IntCounter,
+}
+
+impl VersionMetrics {
+    /// The counter of requests that ended in `outcome`.
+    pub fn requests(&self, outcome: Outcome) -> &IntCounter {
+        &self.requests[outcome as usize]
+    }
+}
+
+/// Handles of one model's series, resolved once.
+#[derive(Debug, Clone)]
+pub struct ModelMetrics {
+    /// Requests not answered yet.
+    pub in_flight: IntGauge,
+    /// Requests that wait for a compute thread.
+    pub queue_len: IntGauge,
+    /// The champion's number; 0 while there is none.
+    pub active_version: IntGauge,
+    /// Versions in memory.
+    pub loaded_versions: IntGauge,
+    /// Time to open a version, seconds.
+    pub load_duration: Histogram,
+    loads: Vec<IntCounter>,
+    swaps: Vec<IntCounter>,
+}
+
+impl ModelMetrics {
+    /// The counter of versions opened with this result.
+    pub fn loads(&self, result: OpResult) -> &IntCounter {
+        &self.loads[result as usize]
+    }
+
+    /// The counter of activations and roll backs with this result.
+    pub fn swaps(&self, result: OpResult) -> &IntCounter {
+        &self.swaps[result as usize]
+    }
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    ///
+    /// # Errors
+    /// [`MetricsError`] where a declaration is not one that Prometheus takes.
+    pub fn new() -> Result<Arc<Self>, MetricsError> {
+        let metrics = Self::declare()?;
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        for listener in Listener::ALL {
+            metrics.connections.with_label_values(&[listener.as_str()]);
+            for class in StatusClass::ALL {
+                metrics.http_requests.with_label_values(&[listener.as_str(), class.as_str()]);
+            }
+        }
+        #[cfg(target_os = "linux")]
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(Arc::new(metrics))
+    }
+
+    /// The handles of one version; every series exists from now on, at zero.
+    pub fn version(&self, model: &str, version: u64, model_bytes: usize) -> VersionMetrics {
+        let version = version.to_string();
+        let labels = [model, version.as_str()];
+        let outcome = |outcome: &Outcome| self.requests.with_label_values(&[model, &version, outcome.as_str()]);
+        self.model_bytes.with_label_values(&labels).set(i64::try_from(model_bytes).unwrap_or(i64::MAX));
+        VersionMetrics {
+            requests: Outcome::ALL.iter().map(outcome).collect(),
+            request_duration: self.request_duration.with_label_values(&labels),
+            queue_duration: self.queue_duration.with_label_values(&labels),
+            inference_duration: self.inference_duration.with_label_values(&labels),
+            batch_rows: self.batch_rows.with_label_values(&labels),
+            rows: self.rows.with_label_values(&labels),
+        }
+    }
+
+    /// Takes the series that speak of memory away once a version has gone. Its counters and histograms stay: a counter
+    /// that vanishes loses what was not scraped yet.
+    pub fn retire_version(&self, model: &str, version: u64) {
+        // An error says only that the series was not there.
+        drop(self.model_bytes.remove_label_values(&[model, &version.to_string()]));
+    }
+
+    /// The handles of one model; every series exists from now on, at zero.
+    pub fn model(&self, model: &str) -> ModelMetrics {
+        let result = |counter: &IntCounterVec| {
+            OpResult::ALL.iter().map(|result| counter.with_label_values(&[model, result.as_str()])).collect()
+        };
+        ModelMetrics {
+            in_flight: self.in_flight.with_label_values(&[model]),
+            queue_len: self.queue_len.with_label_values(&[model]),
+            active_version: self.active_version.with_label_values(&[model]),
+            loaded_versions: self.loaded_versions.with_label_values(&[model]),
+            load_duration: self.load_duration.with_label_values(&[model]),
+            loads: result(&self.loads),
+            swaps: result(&self.swaps),
+        }
+    }
+
+    /// Whether the readiness probe says ready.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.set(i64::from(ready));
+    }
+
+    /// Counts a request that named a model or version that is not served.
+    pub fn count_unrouted(&self) {
+        self.unrouted.inc();
+    }
+
+    /// Counts a contained panic.
+    pub fn count_panic(&self) {
+        self.panics.inc();
+    }
+
+    /// Counts a failed observation.
+    pub fn count_observe_failure(&self) {
+        self.observe_failures.inc();
+    }
+
+    /// Counts an HTTP answer.
+    pub fn count_http(&self, listener: Listener, status: u16) {
+        self.http_requests.with_label_values(&[listener.as_str(), StatusClass::of(status).as_str()]).inc();
+    }
+
+    /// The gauge of a listener's open connections.
+    pub fn connections(&self, listener: Listener) -> IntGauge {
+        self.connections.with_label_values(&[listener.as_str()])
+    }
+
+    /// Adds a source of drift series; they are there for as long as the source is.
+    pub fn add_drift(&self, source: &Arc<dyn DriftSource>) {
+        self.drift.add(source);
+    }
+
+    /// Everything in Prometheus' text format.
+    pub fn encode(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be written");
+        }
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// A counter that goes up while it is held: `in_flight` and its like.
+#[derive(Debug)]
+pub struct Held(IntGauge);
+
+impl Held {
+    /// Counts one more until the value is dropped.
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_of_a_version_exists_from_load_at_zero() {
+        let metrics = Metrics::new().unwrap();
+        metrics.version("flights", 3, 10);
+        metrics.model("flights");
+        let text = metrics.encode();
+        for outcome in Outcome::ALL {
+            let series =
+                format!("gudgeon_requests_total{{model=\"flights\",outcome=\"{}\",version=\"3\"}} 0", outcome.as_str());
+            assert!(text.contains(&series), "{series}");
+        }
+        assert!(text.contains("gudgeon_swaps_total{model=\"flights\",result=\"refused\"} 0"));
+        assert!(text.contains("process_resident_memory_bytes"));
+    }
+
+    #[test]
+    fn what_is_held_is_counted() {
+        let metrics = Metrics::new().unwrap();
+        let model = metrics.model("flights");
+        let held = Held::new(&model.in_flight);
+        assert_eq!(model.in_flight.get(), 1);
+        drop(held);
+        assert_eq!(model.in_flight.get(), 0);
+    }
+}
