@@ -1,5 +1,7 @@
 //! gudgeon: versioned ONNX models behind a stable prediction API.
+pub mod config;
 pub mod engine;
 pub mod metrics;
 pub mod model;
+pub mod telemetry;
 pub mod tensor;

@@ -1,0 +1,178 @@
+//! The accept loop: hyper's connections under limits of our own, and a drain that loses no accepted request.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderValue, Request, header};
+use axum::response::Response;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use crate::metrics::{Held, Listener, Metrics};
+
+/// How far a drain has come; connections watch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Serving.
+    Serve,
+    /// Serving, but every answer asks its caller to close the connection.
+    Drain,
+    /// No new connections; those that wait for their first or next request may still send it.
+    Linger,
+    /// Connections end after the request in flight.
+    Finish,
+}
+
+/// How long a connection that was accepted before the end may still bring its request.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Limits of a listener.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AcceptOptions {
+    pub(super) connections_max: usize,
+    pub(super) header_timeout: Duration,
+    pub(super) drain_timeout: Duration,
+}
+
+/// Serves `router` on `socket` until the phase says otherwise; ends when the last connection has.
+pub(super) async fn serve(
+    socket: TcpListener,
+    router: Router,
+    phase: watch::Receiver<Phase>,
+    listener: (Listener, Arc<Metrics>),
+    options: AcceptOptions,
+) {
+    let permits = Arc::new(Semaphore::new(options.connections_max));
+    let mut connections = JoinSet::new();
+    let mut accepting = phase.clone();
+    loop {
+        let permit = tokio::select! {
+            biased;
+            () = reached(&mut accepting, Phase::Linger) => break,
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+        };
+        let Ok(permit) = permit else { break };
+        tokio::select! {
+            biased;
+            () = reached(&mut accepting, Phase::Linger) => {
+                // Connections that the kernel has taken already are served, not reset.
+                while let Some(Ok((stream, peer))) = poll_once(&socket).await {
+                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+                    let connection = Connection { stream, peer, permit, phase: phase.clone() };
+                    connections.spawn(connection.serve(router.clone(), listener.clone(), options));
+                }
+                break;
+            }
+            accepted = socket.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let connection = Connection { stream, peer, permit, phase: phase.clone() };
+                    connections.spawn(connection.serve(router.clone(), listener.clone(), options));
+                }
+                // Out of file descriptors, most likely: connections that end make room.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(socket);
+    finish(connections, options.drain_timeout).await;
+}
+
+async fn poll_once(socket: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    tokio::select! {
+        biased;
+        accepted = socket.accept() => Some(accepted),
+        () = std::future::ready(()) => None,
+    }
+}
+
+async fn finish(mut connections: JoinSet<()>, limit: Duration) {
+    let ended = tokio::time::timeout(limit, async { while connections.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!(connections = connections.len(), "connections aborted: the drain timeout has passed");
+        connections.shutdown().await;
+    }
+}
+
+/// Waits until the phase is `wanted` or later.
+async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+    // A closed channel means that the server is gone.
+    drop(phase.wait_for(|now| wanted <= *now).await);
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Connection {
+    async fn serve(self, router: Router, listener: (Listener, Arc<Metrics>), options: AcceptOptions) {
+        let Self { stream, peer, permit, mut phase } = self;
+        let (listener, metrics) = listener;
+        let _open = Held::new(&metrics.connections(listener));
+        // A small answer must not wait for the next one.
+        drop(stream.set_nodelay(true));
+        let seen = phase.clone();
+        let service = service_fn(move |request| {
+            answer(router.clone(), request, peer, (listener, Arc::clone(&metrics)), *seen.borrow())
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(true);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = reached(&mut phase, Phase::Finish) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, %peer, "a connection ended early");
+        }
+        drop(permit);
+    }
+}
+
+async fn answer(
+    router: Router,
+    request: Request<hyper::body::Incoming>,
+    peer: SocketAddr,
+    counted: (Listener, Arc<Metrics>),
+    phase: Phase,
+) -> Result<Response, Infallible> {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let Ok(mut response) = router.oneshot(request).await;
+    let (listener, metrics) = counted;
+    metrics.count_http(listener, response.status().as_u16());
+    if Phase::Drain <= phase {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+/// Moves through the phases of a drain: serve on for `delay`, linger, finish.
+pub(super) async fn drain(phase: &watch::Sender<Phase>, delay: Duration) {
+    phase.send_replace(Phase::Drain);
+    tokio::time::sleep(delay).await;
+    phase.send_replace(Phase::Linger);
+    tokio::time::sleep(LINGER.min(delay)).await;
+    phase.send_replace(Phase::Finish);
+}

@@ -1,0 +1,255 @@
+//! One version's bounded queue.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::coalesce::{gather, scatter};
+use super::pool::Pool;
+use crate::engine::{EngineError, Plan};
+use crate::metrics::{Metrics, ModelMetrics, VersionMetrics};
+use crate::model::Checked;
+use crate::tensor::Tensor;
+
+/// The outputs of one request, in the order of the signature; shared, because observers look at them after the answer.
+pub type Outputs = Arc<Vec<Tensor>>;
+
+/// Looks at what was predicted, off the critical path: the answer has been handed over before.
+pub trait Observe: Send + Sync + fmt::Debug {
+    /// `worker` is the number of the compute thread, below [`PoolOptions::threads`](super::PoolOptions); no two calls run
+    /// with one number at a time.
+    fn observe(&self, worker: usize, inputs: &Checked, outputs: &[Tensor]);
+}
+
+/// Limits of one lane.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneOptions {
+    /// Requests that may wait; one more is refused.
+    pub queue_len_max: usize,
+    /// Rows up to which queued requests are joined into one run.
+    pub batch_rows_max: usize,
+    /// Whether requests may be joined at all: every output of the model has one row a row of input.
+    pub coalesce: bool,
+}
+
+/// Why a request got no outputs.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum RunError {
+    /// The lane's queue is full.
+    #[error("the queue of this model is full ({queue_len_max} requests wait): try again later")]
+    QueueFull {
+        /// The limit.
+        queue_len_max: usize,
+    },
+    /// The deadline passed first.
+    #[error("the deadline passed before the prediction was made")]
+    Deadline,
+    /// The pool has stopped.
+    #[error("the server is stopping")]
+    Stopped,
+    /// The engine failed on this request.
+    #[error(transparent)]
+    Engine(Arc<EngineError>),
+}
+
+/// A request in the queue.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) inputs: Checked,
+    pub(super) deadline: Instant,
+    pub(super) queued: Instant,
+    pub(super) reply: oneshot::Sender<Result<Outputs, RunError>>,
+}
+
+impl Job {
+    /// Whether nobody waits for the answer any more.
+    fn is_void(&self, now: Instant) -> bool {
+        self.reply.is_closed() || self.deadline <= now
+    }
+}
+
+/// One version's bounded queue in front of its plan.
+#[derive(Debug)]
+pub struct Lane {
+    plan: Arc<Plan>,
+    options: LaneOptions,
+    pool: Arc<Pool>,
+    queue: Mutex<VecDeque<Job>>,
+    /// Whether the pool has been told of this lane and has not emptied it since.
+    pub(super) is_ready: AtomicBool,
+    metrics: Arc<Metrics>,
+    model_metrics: ModelMetrics,
+    version_metrics: VersionMetrics,
+    observer: Option<Arc<dyn Observe>>,
+}
+
+impl Lane {
+    /// A lane in front of `plan`, emptied by `pool`.
+    pub fn new(plan: Arc<Plan>, options: LaneOptions, pool: Arc<Pool>, metrics: LaneMetrics) -> Arc<Self> {
+        let LaneMetrics { all, model, version, observer } = metrics;
+        Arc::new(Self {
+            plan,
+            options,
+            pool,
+            queue: Mutex::default(),
+            is_ready: AtomicBool::new(false),
+            metrics: all,
+            model_metrics: model,
+            version_metrics: version,
+            observer,
+        })
+    }
+
+    /// Admits `inputs` and waits for the outputs until `deadline`. A caller that goes away costs nothing more: its job is
+    /// dropped unrun.
+    ///
+    /// # Errors
+    /// [`RunError`] where the queue is full, the deadline passes, the pool has stopped or the engine fails.
+    pub async fn run(self: &Arc<Self>, inputs: Checked, deadline: Instant) -> Result<Outputs, RunError> {
+        let (reply, answer) = oneshot::channel();
+        self.admit(Job { inputs, deadline, queued: Instant::now(), reply })?;
+        match tokio::time::timeout_at(deadline.into(), answer).await {
+            Err(_) => Err(RunError::Deadline),
+            Ok(Err(_)) => Err(RunError::Stopped),
+            Ok(Ok(result)) => result,
+        }
+    }
+
+    fn admit(self: &Arc<Self>, job: Job) -> Result<(), RunError> {
+        {
+            let mut queue = self.locked();
+            if self.options.queue_len_max <= queue.len() {
+                // Jobs that nobody waits for must not keep others out.
+                let now = Instant::now();
+                queue.retain(|job| !job.is_void(now));
+                self.note_len(queue.len());
+            }
+            if self.options.queue_len_max <= queue.len() {
+                return Err(RunError::QueueFull { queue_len_max: self.options.queue_len_max });
+            }
+            queue.push_back(job);
+            self.note_len(queue.len());
+        }
+        if !self.is_ready.swap(true, Ordering::AcqRel) && !self.pool.wake(self) {
+            self.locked().clear();
+            return Err(RunError::Stopped);
+        }
+        Ok(())
+    }
+
+    fn locked(&self) -> MutexGuard<'_, VecDeque<Job>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_len(&self, len: usize) {
+        self.model_metrics.queue_len.set(i64::try_from(len).unwrap_or(i64::MAX));
+    }
+
+    /// Takes what runs next: one job, or as many as fit in a batch. Void jobs are dropped on the way. The flag is true
+    /// where more are left.
+    pub(super) fn take(&self) -> (Vec<Job>, bool) {
+        let now = Instant::now();
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut n_rows = 0;
+        let mut queue = self.locked();
+        while let Some(job) = queue.pop_front() {
+            if job.is_void(now) {
+                continue;
+            }
+            let rows = job.inputs.n_rows();
+            if !jobs.is_empty() && (!self.options.coalesce || self.options.batch_rows_max < n_rows + rows) {
+                queue.push_front(job);
+                break;
+            }
+            n_rows += rows;
+            jobs.push(job);
+        }
+        self.note_len(queue.len());
+        (jobs, !queue.is_empty())
+    }
+
+    /// Runs `jobs` on compute thread `worker` and answers each.
+    pub(super) fn execute(&self, worker: usize, jobs: Vec<Job>) {
+        let started = Instant::now();
+        for job in &jobs {
+            self.version_metrics.queue_duration.observe(seconds(started.duration_since(job.queued)));
+        }
+        if let [_, _, ..] = jobs.as_slice()
+            && let Some(results) = self.run_joined(&jobs)
+        {
+            for (job, outputs) in jobs.into_iter().zip(results) {
+                self.answer(worker, job, Ok(outputs));
+            }
+            return;
+        }
+        // One job, or a batch of which some job makes the engine fail: each for itself, so that only that one gets the error.
+        for job in jobs {
+            let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows());
+            self.answer(worker, job, result);
+        }
+    }
+
+    fn run_joined(&self, jobs: &[Job]) -> Option<Vec<Vec<Tensor>>> {
+        let sizes: Vec<usize> = jobs.iter().map(|job| job.inputs.n_rows()).collect();
+        let inputs: Vec<&[Tensor]> = jobs.iter().map(|job| job.inputs.tensors()).collect();
+        let joined = gather(&inputs)?;
+        let outputs = self.run_plan(&joined, sizes.iter().sum()).ok()?;
+        scatter(&outputs, &sizes)
+    }
+
+    fn run_plan(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, RunError> {
+        let started = Instant::now();
+        let outputs = self.plan.run(inputs);
+        self.version_metrics.inference_duration.observe(seconds(started.elapsed()));
+        self.version_metrics.batch_rows.observe(f64::from(u32::try_from(n_rows).unwrap_or(u32::MAX)));
+        outputs.map_err(|error| {
+            if matches!(error, EngineError::Panicked { .. }) {
+                self.metrics.count_panic();
+            }
+            RunError::Engine(Arc::new(error))
+        })
+    }
+
+    /// Hands the answer over first; observing comes after and can neither fail nor delay it.
+    fn answer(&self, worker: usize, job: Job, result: Result<Vec<Tensor>, RunError>) {
+        let Job { inputs, reply, .. } = job;
+        let outputs = match result {
+            Ok(outputs) => Arc::new(outputs),
+            Err(error) => {
+                // A caller that went away wants no error either.
+                drop(reply.send(Err(error)));
+                return;
+            }
+        };
+        self.version_metrics.rows.inc_by(inputs.n_rows() as u64);
+        drop(reply.send(Ok(Arc::clone(&outputs))));
+        if let Some(observer) = &self.observer {
+            let observed = catch_unwind(AssertUnwindSafe(|| observer.observe(worker, &inputs, &outputs)));
+            if observed.is_err() {
+                self.metrics.count_observe_failure();
+            }
+        }
+    }
+}
+
+/// What a lane counts on.
+#[derive(Debug)]
+pub struct LaneMetrics {
+    /// The process's metrics.
+    pub all: Arc<Metrics>,
+    /// The model's handles.
+    pub model: ModelMetrics,
+    /// The version's handles.
+    pub version: VersionMetrics,
+    /// Who looks at the predictions.
+    pub observer: Option<Arc<dyn Observe>>,
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}

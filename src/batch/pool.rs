@@ -1,0 +1,117 @@
+//! The compute threads.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::lane::Lane;
+use crate::metrics::Metrics;
+
+/// How many threads compute.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolOptions {
+    /// Compute threads, named `gudgeon-compute-N`.
+    pub threads: usize,
+}
+
+/// Named, bounded compute threads that empty lanes in turn, so that no model starves another.
+#[derive(Debug)]
+pub struct Pool {
+    state: Mutex<State>,
+    woken: Condvar,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    n_threads: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ready: VecDeque<Arc<Lane>>,
+    is_stopped: bool,
+}
+
+impl Pool {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system's, where a thread cannot be started.
+    pub fn start(options: PoolOptions, metrics: &Arc<Metrics>) -> std::io::Result<Arc<Self>> {
+        let n_threads = options.threads.max(1);
+        let pool =
+            Arc::new(Self { state: Mutex::default(), woken: Condvar::new(), threads: Mutex::default(), n_threads });
+        for worker in 0..n_threads {
+            let (shared, metrics) = (Arc::clone(&pool), Arc::clone(metrics));
+            let builder = std::thread::Builder::new().name(format!("gudgeon-compute-{worker}"));
+            let thread = builder.spawn(move || shared.work(worker, &metrics))?;
+            pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        }
+        Ok(pool)
+    }
+
+    /// How many threads compute: worker numbers are below this.
+    pub fn n_threads(&self) -> usize {
+        self.n_threads
+    }
+
+    /// Finishes what is queued, then ends the threads. A lane that wakes the pool later is refused.
+    pub fn stop(&self) {
+        self.locked().is_stopped = true;
+        self.woken.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a compute thread ended by a panic");
+            }
+        }
+    }
+
+    /// Tells the threads of a lane that has work; false once the pool has stopped.
+    pub(super) fn wake(&self, lane: &Arc<Lane>) -> bool {
+        let mut state = self.locked();
+        if state.is_stopped {
+            return false;
+        }
+        state.ready.push_back(Arc::clone(lane));
+        drop(state);
+        self.woken.notify_one();
+        true
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_lane(&self) -> Option<Arc<Lane>> {
+        let mut state = self.locked();
+        loop {
+            if let Some(lane) = state.ready.pop_front() {
+                return Some(lane);
+            }
+            if state.is_stopped {
+                return None;
+            }
+            state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A lane with more work goes to the back of the line before its batch runs, so that another thread may take it on.
+    fn work(&self, worker: usize, metrics: &Metrics) {
+        while let Some(lane) = self.next_lane() {
+            lane.is_ready.store(false, Ordering::Release);
+            let (jobs, has_more) = lane.take();
+            if has_more && !lane.is_ready.swap(true, Ordering::AcqRel) {
+                self.locked().ready.push_back(Arc::clone(&lane));
+                self.woken.notify_one();
+            }
+            if jobs.is_empty() {
+                continue;
+            }
+            // The plan contains its own panics; this is for ours. The jobs' callers see a closed channel.
+            if catch_unwind(AssertUnwindSafe(|| lane.execute(worker, jobs))).is_err() {
+                metrics.count_panic();
+                tracing::error!("a compute thread panicked outside the engine");
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What runs: flags, environment and a file become one complete, checked [`Config`].
+//!
+//! A flag wins over its environment variable, that over the file, that over the default. This is the only module that
+//! reads the environment. The table that [`settings!`] makes is what docs/CONFIGURATION.md is held against.
+
+mod units;
+
+pub use units::{ByteSize, InvalidUnit, Period};
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::telemetry::LogFormat;
+
+/// One setting, for the reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The key in the file; the flag is `--` and this with hyphens.
+    pub key: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// The default, as one would write it.
+    pub default: String,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// Declares the settings: key, type, environment variable, default, help.
+macro_rules! settings {
+    ($($key:ident: $type:ty = $env:literal, $default:expr, $help:literal;)+) => {
+        /// What was written: by flags and environment, or in the file.
+        #[derive(Debug, Clone, Default, PartialEq, clap::Args, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct RawConfig {
+            /// A TOML file with settings by the same names, with underscores.
+            #[arg(long, env = "GUDGEON_CONFIG", value_name = "FILE")]
+            #[serde(skip)]
+            pub config: Option<PathBuf>,
+            /// File with the admin token; without it the token is taken from GUDGEON_ADMIN_TOKEN, else made at start.
+            #[arg(long, env = "GUDGEON_ADMIN_TOKEN_FILE", value_name = "FILE")]
+            pub admin_token_file: Option<PathBuf>,
+            $(
+                #[doc = $help]
+                #[arg(long, env = $env)]
+                pub $key: Option<$type>,
+            )+
+        }
+
+        /// What runs: every setting, checked.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {
+            /// Where the admin token comes from.
+            pub admin_token: TokenSource,
+            $(#[doc = $help] pub $key: $type,)+
+        }
+
+        impl RawConfig {
+            /// What is written here, else what `file` says.
+            fn or(self, file: Self) -> Self {
+                Self {
+                    config: self.config,
+                    admin_token_file: self.admin_token_file.or(file.admin_token_file),
+                    $($key: self.$key.or(file.$key),)+
+                }
+            }
+
+            fn complete(self, admin_token: TokenSource) -> Config {
+                let Self { config: _, admin_token_file: _, $($key),+ } = self;
+                Config { admin_token, $($key: $key.unwrap_or_else(|| $default)),+ }
+            }
+        }
+
+        /// Every setting but the token's, with its default.
+        pub fn settings() -> Vec<Setting> {
+            vec![$(Setting {
+                key: stringify!($key),
+                env: $env,
+                default: { let default: $type = $default; shown(&default) },
+                help: $help,
+            }),+]
+        }
+    };
+}
+
+settings! {
+    models: PathBuf = "GUDGEON_MODELS", PathBuf::from("models"), "The registry: the folder with a folder a model.";
+    http_addr: SocketAddr = "GUDGEON_HTTP_ADDR", loopback(8080),
+        "Address for predictions and probes; port 0 takes a free one and the log says which.";
+    ops_addr: SocketAddr = "GUDGEON_OPS_ADDR", loopback(8082), "Address for metrics, probes and the admin route.";
+    request_timeout: Period = "GUDGEON_REQUEST_TIMEOUT", Period::from_secs(10),
+        "Deadline of a prediction; a request may ask for less with x-request-timeout-ms.";
+    header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
+        "A connection that has not sent a request's head by then is closed.";
+    body_timeout: Period = "GUDGEON_BODY_TIMEOUT", Period::from_secs(30),
+        "A request's body that stalls for so long ends the request.";
+    connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
+    body_bytes_max: ByteSize = "GUDGEON_BODY_BYTES_MAX", ByteSize::mib(64), "Largest body of a prediction request.";
+    upload_bytes_max: ByteSize = "GUDGEON_UPLOAD_BYTES_MAX", ByteSize::mib(1024), "Largest graph that can be uploaded.";
+    rows_max: usize = "GUDGEON_ROWS_MAX", 100_000, "Most rows in one prediction request.";
+    nesting_max: usize = "GUDGEON_NESTING_MAX", 32, "Deepest nesting of JSON in a request.";
+    queue_len_max: usize = "GUDGEON_QUEUE_LEN_MAX", 1024, "Requests that may wait for one version; one more gets 429.";
+    batch_rows_max: usize = "GUDGEON_BATCH_ROWS_MAX", 1024, "Rows up to which waiting requests run as one batch.";
+    compute_threads: usize = "GUDGEON_COMPUTE_THREADS", 0, "Threads that run models; 0 is one a core.";
+    drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
+        "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
+    drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),
+        "After the delay: how long requests in flight may take to finish.";
+    log_format: LogFormat = "GUDGEON_LOG_FORMAT", LogFormat::Text, "Form of log lines: text or json.";
+    log: String = "GUDGEON_LOG", "info".to_owned(), "Log filter, for example info or gudgeon=debug,warn.";
+}
+
+/// Where the admin token comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// It was given.
+    Given(String),
+    /// It is made at start and kept in this file, mode 0600.
+    Generated(PathBuf),
+}
+
+impl std::fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given(..)"),
+            Self::Generated(path) => f.debug_tuple("Generated").field(path).finish(),
+        }
+    }
+}
+
+/// The configuration does not make sense.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration file {path}: {source}: check the path given with --config or GUDGEON_CONFIG")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key or value that is not known.
+    #[error("configuration file {path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line.
+        message: String,
+    },
+    /// A value is out of its range.
+    #[error("{key}: expected {expected}, got {got}")]
+    Range {
+        /// The setting.
+        key: &'static str,
+        /// What is accepted.
+        expected: &'static str,
+        /// What was written.
+        got: String,
+    },
+    /// The admin token is empty or too short.
+    #[error(
+        "admin token from {origin}: expected at least 16 characters without spaces, got {len}: make one with `openssl rand -hex 32`"
+    )]
+    WeakToken {
+        /// Where it was written.
+        origin: String,
+        /// How long it is.
+        len: usize,
+    },
+}
+
+impl RawConfig {
+    /// Reads the file, if one is named, and completes and checks every setting.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting, what is accepted and what was written.
+    pub fn check(self) -> Result<Config, ConfigError> {
+        let raw = match &self.config {
+            Some(path) => {
+                let file = Self::read(path)?;
+                self.or(file)
+            }
+            None => self,
+        };
+        let admin_token = token_source(raw.admin_token_file.as_deref())?;
+        let config = raw.complete(admin_token);
+        config.check_ranges()?;
+        Ok(config)
+    }
+
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })
+    }
+}
+
+impl Config {
+    fn check_ranges(&self) -> Result<(), ConfigError> {
+        let at_least_one = [
+            ("connections_max", self.connections_max),
+            ("rows_max", self.rows_max),
+            ("nesting_max", self.nesting_max),
+            ("queue_len_max", self.queue_len_max),
+            ("batch_rows_max", self.batch_rows_max),
+        ];
+        for (key, value) in at_least_one {
+            if value == 0 {
+                return Err(ConfigError::Range { key, expected: "at least 1", got: value.to_string() });
+            }
+        }
+        if self.nesting_max > 100 {
+            let got = self.nesting_max.to_string();
+            return Err(ConfigError::Range { key: "nesting_max", expected: "at most 100", got });
+        }
+        for (key, period) in [("request_timeout", self.request_timeout), ("header_timeout", self.header_timeout)] {
+            if period.duration().is_zero() {
+                return Err(ConfigError::Range { key, expected: "more than 0s", got: period.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Compute threads as they run: one a core that this process may use, where the setting is 0.
+    pub fn compute_threads_resolved(&self) -> usize {
+        match self.compute_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+fn token_source(file: Option<&Path>) -> Result<TokenSource, ConfigError> {
+    if let Some(path) = file
+        && path.exists()
+    {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        return checked_token(text.trim(), path.display().to_string());
+    }
+    if let Ok(token) = std::env::var("GUDGEON_ADMIN_TOKEN") {
+        return checked_token(&token, "GUDGEON_ADMIN_TOKEN".to_owned());
+    }
+    let path = file.map_or_else(generated_token_path, Path::to_owned);
+    if path.exists() {
+        let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+        return checked_token(text.trim(), path.display().to_string());
+    }
+    Ok(TokenSource::Generated(path))
+}
+
+fn checked_token(token: &str, origin: String) -> Result<TokenSource, ConfigError> {
+    if token.len() < 16 || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(ConfigError::WeakToken { origin, len: token.len() });
+    }
+    Ok(TokenSource::Given(token.to_owned()))
+}
+
+/// Where a generated token is kept, so that the command line on the same machine finds it:
+/// `$XDG_STATE_HOME/gudgeon/admin-token`, by default under `~/.local/state`.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn generated_token_path() -> PathBuf {
+    let state = std::env::var("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|_| std::env::var("HOME").map(|home| Path::new(&home).join(".local").join("state")));
+    state.unwrap_or_else(|_| std::env::temp_dir()).join("gudgeon").join("admin-token")
+}
+
+/// Who runs a command, for the history: `$GUDGEON_ACTOR`, else `$USER`, else `unknown`.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn actor() -> String {
+    std::env::var("GUDGEON_ACTOR").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".to_owned())
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// A default as one would write it.
+fn shown<T: std::fmt::Debug>(value: &T) -> String {
+    let text = format!("{value:?}");
+    text.trim_matches('"').to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_file(text: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gudgeon.toml");
+        std::fs::write(&path, text).unwrap();
+        let error = RawConfig { config: Some(path), ..RawConfig::default() }.check().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_wrong_value_is_named() {
+        check_file("qeue_len_max = 3", "unknown field `qeue_len_max`");
+        check_file("queue_len_max = 0", "queue_len_max: expected at least 1, got 0");
+        check_file("request_timeout = \"soon\"", "expected a number and a unit");
+        check_file("body_bytes_max = 12", "expected a number and a unit");
+        check_file("http_addr = \"localhost\"", "invalid socket address");
+        check_file("nesting_max = 101", "nesting_max: expected at most 100, got 101");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_that_over_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gudgeon.toml");
+        std::fs::write(&path, "rows_max = 5\nqueue_len_max = 6\ndrain_delay = \"250ms\"").unwrap();
+        let config = RawConfig { config: Some(path), rows_max: Some(7), ..RawConfig::default() }.check().unwrap();
+        assert_eq!((config.rows_max, config.queue_len_max, config.batch_rows_max), (7, 6, 1024));
+        assert_eq!(config.drain_delay.duration().as_millis(), 250);
+    }
+
+    #[test]
+    fn an_empty_or_short_token_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "\n").unwrap();
+        let error = RawConfig { admin_token_file: Some(path), ..RawConfig::default() }.check().unwrap_err();
+        assert!(matches!(error, ConfigError::WeakToken { len: 0, .. }));
+    }
+}

@@ -1,0 +1,136 @@
+//! From a version at rest to a servable: read, verify, set up its queue and its drift monitor.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::error::LifecycleError;
+use super::model_policy::ModelPolicy;
+use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool};
+use crate::drift::Profile;
+use crate::engine::Limits;
+use crate::metrics::{Metrics, OpResult};
+use crate::model::{Contract, ModelName, Version};
+use crate::registry::{Artifact, PolicyFile, Registry};
+use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot};
+use crate::verify::{self, Candidate, Verified};
+
+/// Limits of loading and of the queue of a loaded version.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// How large a model may be.
+    pub limits: Limits,
+    /// Requests that may wait for one version.
+    pub queue_len_max: usize,
+    /// Rows up to which waiting requests run as one batch.
+    pub batch_rows_max: usize,
+}
+
+/// What loading needs to reach.
+#[derive(Debug)]
+pub(super) struct Loader {
+    pub(super) registry: Registry,
+    pub(super) pool: Arc<Pool>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) options: LoadOptions,
+}
+
+impl Loader {
+    /// Reads and verifies a version; nothing serves yet. What was measured comes with it.
+    pub(super) fn verify(
+        &self,
+        model: &ModelName,
+        version: Version,
+        contract: Option<&Contract>,
+    ) -> Result<(Artifact, Verified), LifecycleError> {
+        let artifact = self.registry.read(model, version)?;
+        let candidate = Candidate {
+            model: &artifact.model,
+            signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
+            golden: artifact.golden.as_ref(),
+            contract,
+        };
+        let verified = verify::verify(candidate, &self.options.limits)?;
+        Ok((artifact, verified))
+    }
+
+    /// Makes a version ready to answer in `slot`'s model, counted by result and time.
+    pub(super) fn load(
+        &self,
+        slot: &Slot,
+        version: Version,
+        contract: Option<&Contract>,
+    ) -> Result<Arc<Servable>, LifecycleError> {
+        let started = Instant::now();
+        let loaded = self.load_uncounted(slot, version, contract);
+        let result = match &loaded {
+            Ok(_) => OpResult::Ok,
+            Err(error) => error.result(),
+        };
+        slot.metrics().loads(result).inc();
+        if loaded.is_ok() {
+            slot.metrics().load_duration.observe(started.elapsed().as_secs_f64());
+            slot.metrics().loaded_versions.inc();
+        }
+        loaded
+    }
+
+    fn load_uncounted(
+        &self,
+        slot: &Slot,
+        version: Version,
+        contract: Option<&Contract>,
+    ) -> Result<Arc<Servable>, LifecycleError> {
+        let model = slot.name();
+        let (artifact, Verified { plan, report }) = self.verify(model, version, contract)?;
+        let policy = self.registry.policy_text(model, PolicyFile::Model)?;
+        let policy = policy.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?;
+        let signature = Arc::new(plan.signature().clone());
+        let profile = artifact.profile.as_deref().map(Profile::parse).transpose()?;
+        let monitor_options = MonitorOptions {
+            model: model.clone(),
+            version,
+            workers: self.pool.n_threads(),
+            windows: policy.drift.windows,
+            thresholds: policy.drift.thresholds,
+        };
+        let monitor = Monitor::start(profile, Arc::clone(&signature), monitor_options)?;
+        if let Some(monitor) = &monitor {
+            self.metrics.add_drift(&monitor.source());
+        }
+        let plan = Arc::new(plan);
+        let metrics = self.metrics.version(model.as_str(), version.number(), artifact.model.len());
+        let lane_metrics = LaneMetrics {
+            all: Arc::clone(&self.metrics),
+            model: slot.metrics().clone(),
+            version: metrics.clone(),
+            observer: monitor.clone().map(|monitor| monitor as Arc<dyn Observe>),
+        };
+        let lane_options = LaneOptions {
+            queue_len_max: self.options.queue_len_max,
+            batch_rows_max: self.options.batch_rows_max,
+            coalesce: report.follows_rows,
+        };
+        let lane = Lane::new(Arc::clone(&plan), lane_options, Arc::clone(&self.pool), lane_metrics);
+        Ok(Servable::new(ServableParts {
+            model: model.clone(),
+            version,
+            digest: artifact.model_digest,
+            plan,
+            signature,
+            manifest: artifact.manifest,
+            lane,
+            metrics,
+            monitor,
+        }))
+    }
+}
+
+impl LifecycleError {
+    /// How the metrics call this failure.
+    pub(super) fn result(&self) -> OpResult {
+        match self.kind().0 {
+            super::ErrorKind::Refused | super::ErrorKind::NotFound | super::ErrorKind::Conflict => OpResult::Refused,
+            super::ErrorKind::Storage | super::ErrorKind::Stopped | super::ErrorKind::Failed => OpResult::Failed,
+        }
+    }
+}

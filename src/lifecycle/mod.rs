@@ -1,0 +1,21 @@
+//! The lifecycle of versions: register, verify, activate, roll back, retire.
+//!
+//! `policy` decides, the controller ([`Lifecycle`]) acts, and the registry's history remembers. Operations of one model
+//! are serialised; each runs on a named thread of its own, never on a serving thread. An operation that fails changes
+//! nothing: the durable alias is set after the version has been verified and before the slot is swapped.
+
+mod controller;
+mod error;
+mod load;
+mod model_policy;
+pub mod policy;
+mod reaper;
+mod status;
+
+pub use controller::{Activation, Lifecycle, LifecycleParts, Upload};
+pub use error::{ErrorKind, LifecycleError};
+pub use load::LoadOptions;
+pub use model_policy::{InvalidModelPolicy, ModelPolicy};
+pub use status::{ModelStatus, VersionState, VersionStatus};
+
+pub use crate::registry::{Action, Actor, Event, History, Outcome};

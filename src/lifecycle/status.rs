@@ -1,0 +1,67 @@
+//! What an operator sees of models and versions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Alias, Digest, Signature, Task, Version};
+
+/// Where a version is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionState {
+    /// It answers requests that name no version.
+    Serving,
+    /// In memory: it answers requests that name it, and an activation of it needs no loading.
+    InMemory,
+    /// In the registry alone.
+    AtRest,
+}
+
+/// One version of a model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionStatus {
+    /// The number.
+    pub version: Version,
+    /// Where it is.
+    pub state: VersionState,
+    /// The names that point to it.
+    pub aliases: Vec<Alias>,
+    /// The label given when it was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// When it was registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Who made it, and with what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub producer: Option<String>,
+    /// What the prediction is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// The digest of the graph, where the manifest gives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// What is wrong with it, where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelStatus {
+    /// The name.
+    pub model: String,
+    /// The active version, as recorded.
+    pub champion: Option<Version>,
+    /// The version that a roll back goes to.
+    pub previous: Option<Version>,
+    /// Whether the champion is in memory and answers.
+    pub is_serving: bool,
+    /// Why it does not, where it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Every version, oldest first.
+    pub versions: Vec<VersionStatus>,
+    /// What the champion takes and gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}

@@ -1,0 +1,135 @@
+//! Where one model's servables sit: champion, challenger, previous; swapped atomically.
+//!
+//! A request acquires its servable once ([`Slot::acquire`]) and keeps it to the end, so no answer mixes versions. A swap
+//! replaces one value. This is the only module that knows arc-swap.
+
+mod monitor;
+mod servable;
+
+pub use monitor::{Monitor, MonitorOptions};
+pub use servable::{Servable, ServableParts};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::metrics::ModelMetrics;
+use crate::model::{Alias, ModelName, Version};
+
+/// The servables of one model at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Lineup {
+    /// The active version: it answers.
+    pub champion: Option<Arc<Servable>>,
+    /// The candidate.
+    pub challenger: Option<Arc<Servable>>,
+    /// The version that was active before: a roll back needs no loading.
+    pub previous: Option<Arc<Servable>>,
+}
+
+impl Lineup {
+    /// The servable under `alias`.
+    pub fn get(&self, alias: Alias) -> Option<&Arc<Servable>> {
+        match alias {
+            Alias::Champion => self.champion.as_ref(),
+            Alias::Challenger => self.challenger.as_ref(),
+            Alias::Previous => self.previous.as_ref(),
+        }
+    }
+
+    /// Every servable, champion first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Servable>> {
+        [&self.champion, &self.challenger, &self.previous].into_iter().flatten()
+    }
+
+    /// The servable of `version`, whatever its alias.
+    pub fn version(&self, version: Version) -> Option<&Arc<Servable>> {
+        self.iter().find(|servable| servable.version() == version)
+    }
+}
+
+/// Where one model's servables sit.
+#[derive(Debug)]
+pub struct Slot {
+    name: ModelName,
+    lineup: ArcSwap<Lineup>,
+    metrics: ModelMetrics,
+}
+
+impl Slot {
+    /// An empty slot for `name`.
+    pub fn new(name: ModelName, metrics: ModelMetrics) -> Self {
+        Self { name, lineup: ArcSwap::default(), metrics }
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &ModelName {
+        &self.name
+    }
+
+    /// The model's metrics.
+    pub fn metrics(&self) -> &ModelMetrics {
+        &self.metrics
+    }
+
+    /// The champion, for the whole of one request. `None` where no version is active.
+    pub fn acquire(&self) -> Option<Arc<Servable>> {
+        self.lineup.load().champion.clone()
+    }
+
+    /// The servable under `alias`, for the whole of one request.
+    pub fn acquire_alias(&self, alias: Alias) -> Option<Arc<Servable>> {
+        self.lineup.load().get(alias).cloned()
+    }
+
+    /// The servable of `version`, for the whole of one request, where it is in memory.
+    pub fn acquire_version(&self, version: Version) -> Option<Arc<Servable>> {
+        self.lineup.load().version(version).cloned()
+    }
+
+    /// All servables at this moment.
+    pub fn lineup(&self) -> Arc<Lineup> {
+        self.lineup.load_full()
+    }
+
+    /// Replaces the lineup: one value, so that every request sees the old or the new one. Gives back the old lineup, whose
+    /// servables answer on until their last request is done.
+    pub fn swap(&self, lineup: Lineup) -> Arc<Lineup> {
+        let active = lineup.champion.as_ref().map_or(0, |champion| champion.version().number());
+        self.metrics.active_version.set(i64::try_from(active).unwrap_or(i64::MAX));
+        self.lineup.swap(Arc::new(lineup))
+    }
+}
+
+/// The slots of all models, by name: what a request looks its model up in.
+#[derive(Debug, Default)]
+pub struct Slots {
+    by_name: ArcSwap<BTreeMap<String, Arc<Slot>>>,
+}
+
+impl Slots {
+    /// The slot of the model called `name`.
+    pub fn find(&self, name: &str) -> Option<Arc<Slot>> {
+        self.by_name.load().get(name).cloned()
+    }
+
+    /// All slots, by name.
+    pub fn all(&self) -> Vec<Arc<Slot>> {
+        self.by_name.load().values().cloned().collect()
+    }
+
+    /// The slot of `name`, made by `make` where there is none yet.
+    pub fn find_or_add(&self, name: &ModelName, make: impl Fn() -> Slot) -> Arc<Slot> {
+        if let Some(slot) = self.find(name.as_str()) {
+            return slot;
+        }
+        let made = Arc::new(make());
+        self.by_name.rcu(|slots| {
+            let mut slots = BTreeMap::clone(slots);
+            slots.entry(name.as_str().to_owned()).or_insert_with(|| Arc::clone(&made));
+            slots
+        });
+        self.find(name.as_str()).unwrap_or(made)
+    }
+}
