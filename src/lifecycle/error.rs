@@ -47,6 +47,9 @@ pub enum LifecycleError {
     /// The reference profile does not fit the version.
     #[error("version refused: {0}")]
     Profile(#[from] DriftError),
+    /// The reference profile cannot be read.
+    #[error("version refused: profile.json: {0}; register the version again")]
+    ProfileText(String),
     /// Too many operations at once.
     #[error("{n_max} operations are under way: try again when one of them has ended")]
     Busy {
@@ -76,7 +79,7 @@ impl LifecycleError {
             Self::NotAModel(_) => (ErrorKind::Refused, "not_a_model"),
             Self::NothingBefore(_) => (ErrorKind::Conflict, "nothing_to_roll_back_to"),
             Self::Policy(_) => (ErrorKind::Refused, "invalid_model_policy"),
-            Self::Profile(_) => (ErrorKind::Refused, "invalid_profile"),
+            Self::Profile(_) | Self::ProfileText(_) => (ErrorKind::Refused, "invalid_profile"),
             Self::Busy { .. } => (ErrorKind::Conflict, "busy"),
             Self::NoChampion { .. } => (ErrorKind::Refused, "no_champion"),
             Self::Stopped => (ErrorKind::Stopped, "stopping"),

@@ -85,7 +85,7 @@ impl Loader {
         let policy = self.registry.policy_text(model, PolicyFile::Model)?;
         let policy = policy.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?;
         let signature = Arc::new(plan.signature().clone());
-        let profile = artifact.profile.as_deref().map(Profile::parse).transpose()?;
+        let profile = artifact.profile.as_deref().map(parse_profile).transpose()?;
         let monitor_options = MonitorOptions {
             model: model.clone(),
             version,
@@ -123,6 +123,10 @@ impl Loader {
             monitor,
         }))
     }
+}
+
+fn parse_profile(text: &[u8]) -> Result<Profile, LifecycleError> {
+    serde_json::from_slice(text).map_err(|error| LifecycleError::ProfileText(error.to_string()))
 }
 
 impl LifecycleError {

@@ -1,6 +1,6 @@
 //! The drift series: made at scrape from what each source holds, so that nothing is looked up per increment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -141,9 +141,14 @@ impl Collector for DriftCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        // A version that was loaded again while its old servable drains is there twice: the newer one counts, because
+        // Prometheus takes each series once.
+        let mut seen = HashSet::new();
         let mut families = Families::default();
-        for source in self.alive() {
-            collect_source(source.as_ref(), &mut families);
+        for source in self.alive().iter().rev() {
+            if seen.insert((source.model().to_owned(), source.version())) {
+                collect_source(source.as_ref(), &mut families);
+            }
         }
         families.into_protos()
     }
