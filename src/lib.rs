@@ -3,5 +3,6 @@ pub mod config;
 pub mod engine;
 pub mod metrics;
 pub mod model;
+pub mod registry;
 pub mod telemetry;
 pub mod tensor;
