@@ -15,7 +15,7 @@ mod status;
 pub use controller::{Activation, Lifecycle, LifecycleParts, Upload};
 pub use error::{ErrorKind, LifecycleError};
 pub use load::LoadOptions;
-pub use model_policy::{InvalidModelPolicy, ModelPolicy};
+pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
 pub use status::{ModelStatus, VersionState, VersionStatus};
 
 pub use crate::registry::{Action, Actor, Event, History, Outcome};

@@ -6,7 +6,7 @@
 mod monitor;
 mod servable;
 
-pub use monitor::{Monitor, MonitorOptions};
+pub use monitor::{BOOTSTRAP_ROWS, Monitor, MonitorOptions};
 pub use servable::{Servable, ServableParts};
 
 use std::collections::BTreeMap;
