@@ -158,6 +158,12 @@ pub enum ConfigError {
         /// What was written.
         got: String,
     },
+    /// There is no admin token to be found.
+    #[error("no admin token: set GUDGEON_ADMIN_TOKEN or --admin-token-file (a server on this machine would keep its own in {path})")]
+    NoToken {
+        /// Where a generated one would be.
+        path: PathBuf,
+    },
     /// The admin token is empty or too short.
     #[error(
         "admin token from {origin}: expected at least 16 characters without spaces, got {len}: make one with `openssl rand -hex 32`"
@@ -259,6 +265,18 @@ fn checked_token(token: &str, origin: String) -> Result<TokenSource, ConfigError
         return Err(ConfigError::WeakToken { origin, len: token.len() });
     }
     Ok(TokenSource::Given(token.to_owned()))
+}
+
+/// The admin token as a client finds it: in `file`, else in `GUDGEON_ADMIN_TOKEN`, else where `serve` keeps the one that
+/// it made.
+///
+/// # Errors
+/// [`ConfigError`] where there is none, or it is too weak to be one.
+pub fn admin_token(file: Option<&Path>) -> Result<String, ConfigError> {
+    match token_source(file)? {
+        TokenSource::Given(token) => Ok(token),
+        TokenSource::Generated(path) => Err(ConfigError::NoToken { path }),
+    }
 }
 
 /// Where a generated token is kept, so that the command line on the same machine finds it:

@@ -1,0 +1,121 @@
+//! The command line: the only code that prints.
+
+mod client;
+mod demo;
+mod evaluate;
+mod lifecycle;
+mod register;
+mod serve;
+mod table;
+mod train;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::RawConfig;
+use crate::model::{ModelName, Version};
+
+/// An error that is the caller's to mend.
+const EXIT_ERROR: u8 = 2;
+
+/// Serves versioned ONNX models from a hot-swappable slot, trains them, and watches them drift.
+#[derive(Debug, Parser)]
+#[command(name = "gudgeon", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve every model of the registry.
+    Serve(Box<RawConfig>),
+    /// Train a version as a pipeline file says, evaluate it, and register it.
+    Train(train::TrainArgs),
+    /// Hold a challenger against the champion on the gate's holdout. Exit code: 0 PASS, 10 FAIL, 11 INCONCLUSIVE, 2 error.
+    Evaluate(evaluate::EvaluateArgs),
+    /// Register a model that was made elsewhere.
+    Register(register::RegisterArgs),
+    /// Check a version of the registry as the server would before it serves it.
+    Verify(verify::VerifyArgs),
+    /// Make a version the champion of a running server.
+    Activate(lifecycle::ActivateArgs),
+    /// Make the version that was active before the champion again.
+    Rollback(lifecycle::RollbackArgs),
+    /// Show models and versions.
+    List(lifecycle::ListArgs),
+    /// Show what happened to a model's versions.
+    History(lifecycle::HistoryArgs),
+    /// The whole story on real data: train, serve, drift, retrain, swap under load, roll back.
+    Demo(demo::DemoArgs),
+}
+
+/// Where the running server's admin route is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AdminArgs {
+    /// The server's operations address.
+    #[arg(long, env = "GUDGEON_URL", default_value = "http://127.0.0.1:8082")]
+    pub(crate) url: String,
+    /// File with the admin token; else GUDGEON_ADMIN_TOKEN, else the token that `serve` made on this machine.
+    #[arg(long, env = "GUDGEON_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+}
+
+/// Where the registry is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RegistryArgs {
+    /// The registry: the folder with a folder a model.
+    #[arg(long, env = "GUDGEON_MODELS", default_value = "models")]
+    pub(crate) models: PathBuf,
+}
+
+/// A version of a model.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VersionArgs {
+    /// The model.
+    pub(crate) model: ModelName,
+    /// The version's number.
+    pub(crate) version: Version,
+}
+
+impl Cli {
+    /// Runs the command; the exit code says how it ended.
+    pub fn run(self) -> ExitCode {
+        let result = match self.command {
+            Command::Serve(raw) => serve::run(*raw),
+            Command::Train(args) => train::run(&args),
+            Command::Evaluate(args) => evaluate::run(&args),
+            Command::Register(args) => register::run(args),
+            Command::Verify(args) => verify::run(&args),
+            Command::Activate(args) => lifecycle::activate(&args),
+            Command::Rollback(args) => lifecycle::roll_back(&args),
+            Command::List(args) => lifecycle::list(&args),
+            Command::History(args) => lifecycle::history(&args),
+            Command::Demo(args) => demo::run(args),
+        };
+        result.unwrap_or_else(|error| {
+            complain(&format!("{error:#}"));
+            ExitCode::from(EXIT_ERROR)
+        })
+    }
+}
+
+/// A line for the person at the terminal.
+#[expect(clippy::print_stdout, reason = "this is the printing code")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// An error for the person at the terminal.
+#[expect(clippy::print_stderr, reason = "this is the printing code")]
+pub(crate) fn complain(line: &str) {
+    eprintln!("gudgeon: {line}");
+}
+
+/// A runtime for commands that speak to a server.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}

@@ -1,0 +1,54 @@
+//! `gudgeon verify`: what the server would say of a version, without one.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{RegistryArgs, VersionArgs, say};
+use crate::engine::Limits;
+use crate::registry::Registry;
+use crate::verify::{Candidate, Report, verify};
+
+/// Check a version of the registry as the server would before it serves it.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    version: VersionArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let VersionArgs { model, version } = &args.version;
+    let artifact = Registry::open(&args.registry.models)?.read(model, *version)?;
+    let candidate = Candidate {
+        model: &artifact.model,
+        signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
+        golden: artifact.golden.as_ref(),
+        contract: None,
+    };
+    let verified = verify(candidate, &Limits::default()).map_err(|refusal| anyhow!("{model} version {version}: {refusal}"))?;
+    if args.json {
+        say(&serde_json::to_string_pretty(&verified.report)?);
+    } else {
+        say(&described(&verified.report));
+        say(&format!("{model} version {version} may serve ({})", artifact.model_digest));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn described(report: &Report) -> String {
+    let golden = match report.golden_rows {
+        0 => "golden cases   none; register with --sample to have some".to_owned(),
+        rows => format!("golden cases   {rows} rows right"),
+    };
+    let mut lines = vec![golden, format!("opened in      {:.1} ms", report.open_ms)];
+    for latency in &report.latency {
+        lines.push(format!("{:>4} rows      {:.3} ms", latency.rows, latency.median_ms));
+    }
+    lines.join("\n")
+}
