@@ -1,4 +1,6 @@
 //! gudgeon: versioned ONNX models behind a stable prediction API.
+pub mod drift;
 pub mod engine;
+
 pub mod model;
 pub mod tensor;
