@@ -2,6 +2,9 @@
 pub mod config;
 pub mod engine;
 pub mod metrics;
+pub mod drift;
+pub mod engine;
+
 pub mod model;
 pub mod registry;
 pub mod telemetry;

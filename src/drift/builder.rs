@@ -1,0 +1,190 @@
+//! Gathers rows into a profile: all of a training set, or a bounded sample of the first live rows.
+
+use super::calibrate::calibrated;
+use super::prediction::{PredictionColumn, PredictionSource, prediction_column};
+use super::profile::{ColumnProfile, Profile};
+use super::reference::{column_of_levels, column_of_numbers};
+use super::{DriftError, PREDICTION};
+use crate::model::{Checked, FeatureKind, Signature};
+use crate::tensor::{Data, Tensor};
+
+/// Gathers batches of inputs with the outputs that the model gave for them.
+#[derive(Debug, Clone)]
+pub struct ProfileBuilder {
+    signature: Signature,
+    features: Vec<Column>,
+    prediction: Option<Column>,
+    blocks: Vec<u32>,
+    capacity: usize,
+    n_seen: u64,
+    random: u64,
+}
+
+/// The values of one column so far, one a row.
+#[derive(Debug, Clone)]
+enum Column {
+    Numbers(Vec<f64>),
+    Levels(Vec<String>),
+}
+
+impl ProfileBuilder {
+    /// Gathers every row.
+    pub fn new(signature: &Signature) -> Self {
+        Self::sample(signature, usize::MAX, 0)
+    }
+
+    /// Gathers at most `capacity` rows: of all that come, each is among them with the same probability (reservoir
+    /// sampling, Vitter's algorithm R), decided by `seed`.
+    pub fn sample(signature: &Signature, capacity: usize, seed: u64) -> Self {
+        let column = |kind| match kind {
+            FeatureKind::Numeric => Column::Numbers(Vec::new()),
+            FeatureKind::Categorical => Column::Levels(Vec::new()),
+        };
+        let source = PredictionSource::new(signature);
+        let kind = |source: PredictionSource| match source.is_numeric() {
+            true => FeatureKind::Numeric,
+            false => FeatureKind::Categorical,
+        };
+        Self {
+            features: signature.features.iter().map(|feature| column(feature.kind)).collect(),
+            prediction: source.map(|source| column(kind(source))),
+            signature: signature.clone(),
+            blocks: Vec::new(),
+            capacity,
+            n_seen: 0,
+            random: seed,
+        }
+    }
+
+    /// Adds a batch. `outputs` are in the order of [`Signature::outputs`]; `blocks` names the time block (a day, say) of
+    /// each row, for the calibrated thresholds, and is empty where there are none. A batch whose outputs do not have its
+    /// number of rows is left out, for it says nothing about them.
+    pub fn push(&mut self, inputs: &Checked, outputs: &[Tensor], blocks: &[u32]) {
+        let predictions = prediction_column(&self.signature, outputs);
+        let n_rows = inputs.n_rows();
+        let lengths = match &predictions {
+            Some(PredictionColumn::Numeric(values)) => values.len(),
+            Some(PredictionColumn::Categorical(values)) => values.len(),
+            None => n_rows,
+        };
+        if lengths != n_rows {
+            return;
+        }
+        for row in 0..n_rows {
+            if let Some(place) = self.place() {
+                self.put(place, inputs, row);
+                self.put_prediction(place, predictions.as_ref(), row);
+                if let Some(&block) = blocks.get(row) {
+                    set(&mut self.blocks, place, block);
+                }
+            }
+        }
+    }
+
+    /// How many rows have come, kept or not.
+    pub fn n_seen(&self) -> u64 {
+        self.n_seen
+    }
+
+    /// How many rows are kept.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.n_seen).unwrap_or(usize::MAX).min(self.capacity)
+    }
+
+    /// Whether no row has come.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The profile of the rows that are kept.
+    ///
+    /// # Errors
+    /// [`DriftError::Profile`] where two features have one name.
+    pub fn finish(&self) -> Result<Profile, DriftError> {
+        let names = self.signature.features.iter().map(|feature| feature.name.as_str()).chain([PREDICTION]);
+        let columns = self.features.iter().chain(&self.prediction).zip(names);
+        Profile::new(self.len() as u64, columns.map(|(column, name)| self.profile(name, column)).collect())
+    }
+
+    fn profile(&self, name: &str, column: &Column) -> ColumnProfile {
+        let mut profile = match column {
+            Column::Numbers(values) => column_of_numbers(name, values),
+            Column::Levels(values) => column_of_levels(name, values),
+        };
+        if self.blocks.len() == self.len() {
+            profile.calibrated = match column {
+                Column::Numbers(values) => {
+                    calibrated(&profile, &self.blocks, |counts, row| counts.count_numbers(&profile, &values[row..=row]))
+                }
+                Column::Levels(values) => {
+                    calibrated(&profile, &self.blocks, |counts, row| counts.count_levels(&profile, &values[row..=row]))
+                }
+            };
+        }
+        profile
+    }
+
+    /// Where the next row goes; `None` where the sample leaves it out.
+    fn place(&mut self) -> Option<usize> {
+        let seen = self.n_seen;
+        self.n_seen += 1;
+        let place = if seen < self.capacity as u64 { seen } else { self.draw(seen + 1) };
+        usize::try_from(place).ok().filter(|&place| place < self.capacity)
+    }
+
+    /// A number below `end` (splitmix64; the bias of the remainder is below 2^-32 for every count that can occur).
+    fn draw(&mut self, end: u64) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    fn put(&mut self, place: usize, inputs: &Checked, row: usize) {
+        for (column, feature) in self.features.iter_mut().zip(&self.signature.features) {
+            let input = self.signature.inputs.iter().position(|spec| spec.name == feature.input);
+            let tensor = input.and_then(|input| inputs.tensors().get(input));
+            let at = tensor.map_or(0, |tensor| row * tensor.row_len() + feature.column);
+            match column {
+                Column::Numbers(values) => {
+                    let value = tensor.and_then(|tensor| tensor.data().as_f64(at));
+                    set(values, place, value.unwrap_or(f64::NAN));
+                }
+                Column::Levels(values) => {
+                    set(values, place, tensor.map_or_else(String::new, |tensor| level(tensor.data(), at)));
+                }
+            }
+        }
+    }
+
+    fn put_prediction(&mut self, place: usize, predictions: Option<&PredictionColumn>, row: usize) {
+        match (&mut self.prediction, predictions) {
+            (Some(Column::Numbers(to)), Some(PredictionColumn::Numeric(from))) => set(to, place, from[row]),
+            (Some(Column::Levels(to)), Some(PredictionColumn::Categorical(from))) => set(to, place, from[row].clone()),
+            _ => {}
+        }
+    }
+}
+
+/// The level of a categorical value, as it is named in a profile; empty where it is missing.
+fn level(data: &Data, at: usize) -> String {
+    match data {
+        Data::String(values) => values.get(at).cloned().unwrap_or_default(),
+        Data::Int64(values) => values.get(at).map(ToString::to_string).unwrap_or_default(),
+        other => other.as_f64(at).filter(|value| !value.is_nan()).map(level_name).unwrap_or_default(),
+    }
+}
+
+/// The name of a level that is a number.
+pub(super) fn level_name(value: f64) -> String {
+    // Zero has one name.
+    (value + 0.0).to_string()
+}
+
+fn set<T>(values: &mut Vec<T>, place: usize, value: T) {
+    match values.get_mut(place) {
+        Some(old) => *old = value,
+        None => values.push(value),
+    }
+}
