@@ -1,10 +1,8 @@
 //! gudgeon: versioned ONNX models behind a stable prediction API.
 pub mod config;
-pub mod engine;
-pub mod metrics;
 pub mod drift;
 pub mod engine;
-
+pub mod metrics;
 pub mod model;
 pub mod registry;
 pub mod telemetry;
