@@ -1,0 +1,223 @@
+//! What a model takes and gives, read from the file.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use prost::Message;
+
+use super::onnx::{DataType, DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue, ValueInfoProto};
+use super::{EngineError, Limits, validate};
+use crate::model::{Feature, FeatureKind, Head, Signature, Task, TensorSpec};
+use crate::tensor::Dtype;
+
+/// More columns than this of one input are not named as features.
+const FEATURES_MAX: usize = 4_096;
+
+/// What the file says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// Inputs, outputs, features and classes. Shapes of outputs are as declared; [`Plan::signature`](super::Plan::signature)
+    /// knows better.
+    pub signature: Signature,
+    /// The version of ai.onnx; 0 where the graph uses none of its operators.
+    pub opset: i64,
+    /// `metadata_props`.
+    pub metadata: BTreeMap<String, String>,
+    /// What the prediction is, as far as the outputs tell.
+    pub task: Task,
+    /// The program that wrote the file.
+    pub producer: String,
+    /// How many nodes the graph has.
+    pub n_nodes: usize,
+    /// Whether the weights are quantised (QuantizeLinear, DequantizeLinear); such graphs run unoptimised.
+    pub is_quantized: bool,
+}
+
+/// Checks `model` strictly and reads its signature, without an inference library.
+///
+/// Outputs that are a sequence of maps (ZipMap) are given as the tensor of scores behind them, under the same name. Axis 0
+/// of every tensor is the row axis. Features are the columns of the inputs: an input of one value a row is a feature of its
+/// name, column `i` of an input of numbers is `{input}_{i}`, or as `feature_names` (a JSON list) in the metadata says.
+///
+/// # Errors
+/// [`EngineError`] where the bytes are no ONNX model, break a rule of the format, are over a limit, or need what this engine
+/// does not have.
+pub fn inspect(model: &[u8], limits: &Limits) -> Result<Graph, EngineError> {
+    Ok(decode(model, limits)?.1)
+}
+
+/// The decoded model, checked, and its description.
+pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<(ModelProto, Graph), EngineError> {
+    let got = model.len() as u64;
+    if got > limits.model_bytes_max {
+        return Err(EngineError::TooLarge { what: "bytes of the model".to_owned(), limit: limits.model_bytes_max, got });
+    }
+    if model.is_empty() {
+        return Err(EngineError::NotOnnx("the file is empty".to_owned()));
+    }
+    let proto = ModelProto::decode(model).map_err(|error| EngineError::NotOnnx(error.to_string()))?;
+    let (graph, opset) = validate::model(&proto, limits)?;
+    let metadata = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+    let signature = signature(graph, &metadata)?;
+    let task = match signature.head() {
+        Head::Classes { .. } if signature.classes.len() == 2 => Task::Binary,
+        Head::Classes { .. } => Task::Multiclass,
+        Head::Value { .. } => Task::Regression,
+        Head::Raw => Task::Other,
+    };
+    let is_quantized = graph.node.iter().any(|node| super::ops::QUANTIZED.contains(&node.op_type.as_str()));
+    let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned();
+    let n_nodes = graph.node.len();
+    Ok((proto, Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized }))
+}
+
+fn signature(graph: &GraphProto, metadata: &BTreeMap<String, String>) -> Result<Signature, EngineError> {
+    let initialized: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let inputs = graph.input.iter().filter(|input| !initialized.contains(input.name.as_str()));
+    let inputs = inputs.map(input).collect::<Result<Vec<_>, _>>()?;
+    if inputs.is_empty() {
+        return Err(EngineError::Unsupported("a graph without inputs".to_owned()));
+    }
+    let writers: HashMap<&str, &NodeProto> =
+        graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node))).collect();
+    let mut outputs = Vec::with_capacity(graph.output.len());
+    for value in &graph.output {
+        outputs.push(output(value, writers.get(value.name.as_str()).copied())?);
+    }
+    let mut signature = Signature { inputs, outputs, features: Vec::new(), classes: classes(graph) };
+    if signature.validate().is_err() {
+        signature.classes.clear();
+    }
+    let features = features(&signature.inputs, metadata);
+    let named = Signature { features, ..signature.clone() };
+    Ok(if named.validate().is_ok() { named } else { signature })
+}
+
+fn place(role: &str, name: &str) -> String {
+    format!("graph, {role} {}", validate::shown(name))
+}
+
+fn input(value: &ValueInfoProto) -> Result<TensorSpec, EngineError> {
+    let place = place("input", &value.name);
+    let Some(spec) = tensor_spec(value)? else {
+        return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor")));
+    };
+    if spec.shape.is_empty() {
+        return Err(EngineError::Unsupported(format!("{place}: a shape without a row axis")));
+    }
+    Ok(spec)
+}
+
+fn output(value: &ValueInfoProto, writer: Option<&NodeProto>) -> Result<TensorSpec, EngineError> {
+    if let Some(zip_map) = writer.filter(|node| node.op_type == "ZipMap") {
+        let n_classes = labels(zip_map).map(|labels| labels.len());
+        return Ok(TensorSpec { name: value.name.clone(), datatype: Dtype::Fp32, shape: vec![None, n_classes] });
+    }
+    let Some(mut spec) = tensor_spec(value)? else {
+        let place = place("output", &value.name);
+        return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor or ZipMap's")));
+    };
+    if spec.shape.is_empty() {
+        spec.shape = vec![None];
+    }
+    Ok(spec)
+}
+
+/// `None` for a type that is no tensor. The shape is empty where none is declared.
+fn tensor_spec(value: &ValueInfoProto) -> Result<Option<TensorSpec>, EngineError> {
+    let Some(TypeValue::Tensor(tensor)) = value.r#type.as_ref().and_then(|kind| kind.value.as_ref()) else {
+        return Ok(None);
+    };
+    let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
+    let mut shape = Vec::with_capacity(dims.len());
+    for (axis, dim) in dims.iter().enumerate() {
+        shape.push(match &dim.value {
+            Some(DimensionValue::Value(size)) if axis > 0 => usize::try_from(*size).ok(),
+            _ => None,
+        });
+    }
+    Ok(Some(TensorSpec { name: value.name.clone(), datatype: dtype(tensor.elem_type)?, shape }))
+}
+
+fn dtype(elem_type: i32) -> Result<Dtype, EngineError> {
+    Ok(match DataType::try_from(elem_type) {
+        Ok(DataType::Float) => Dtype::Fp32,
+        Ok(DataType::Double) => Dtype::Fp64,
+        Ok(DataType::String) => Dtype::String,
+        Ok(DataType::Bool) => Dtype::Bool,
+        Ok(DataType::Uint8) => Dtype::Uint8,
+        Ok(DataType::Uint16) => Dtype::Uint16,
+        Ok(DataType::Uint32) => Dtype::Uint32,
+        Ok(DataType::Uint64) => Dtype::Uint64,
+        Ok(DataType::Int8) => Dtype::Int8,
+        Ok(DataType::Int16) => Dtype::Int16,
+        Ok(DataType::Int32) => Dtype::Int32,
+        Ok(DataType::Int64) => Dtype::Int64,
+        _ => return Err(EngineError::Unsupported(format!("inputs or outputs of ONNX type {elem_type}"))),
+    })
+}
+
+/// The class names: of the ZipMap, else of the classifier.
+fn classes(graph: &GraphProto) -> Vec<String> {
+    let of = |is: fn(&str) -> bool| graph.node.iter().filter(move |node| is(&node.op_type)).find_map(labels);
+    let classes = of(|name| name == "ZipMap").or_else(|| of(|name| name.ends_with("Classifier")));
+    classes.or_else(|| extracted(graph)).unwrap_or_default()
+}
+
+fn labels(node: &NodeProto) -> Option<Vec<String>> {
+    node.attribute.iter().find_map(|attribute| match attribute.name.as_str() {
+        "classlabels_strings" if !attribute.strings.is_empty() => {
+            Some(attribute.strings.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect())
+        }
+        "classlabels_int64s" | "classlabels_ints" if !attribute.ints.is_empty() => {
+            Some(attribute.ints.iter().map(ToString::to_string).collect())
+        }
+        _ => None,
+    })
+}
+
+/// Class names that a neural network picks from an initializer, by ArrayFeatureExtractor.
+fn extracted(graph: &GraphProto) -> Option<Vec<String>> {
+    let node = graph.node.iter().find(|node| node.op_type == "ArrayFeatureExtractor")?;
+    let tensor = graph.initializer.iter().find(|tensor| Some(&tensor.name) == node.input.first())?;
+    let classes: Vec<String> = if tensor.string_data.is_empty() {
+        let ints = tensor.int32_data.iter().map(|&value| i64::from(value)).chain(tensor.int64_data.iter().copied());
+        ints.map(|value| value.to_string()).collect()
+    } else {
+        tensor.string_data.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+    };
+    let width = |output: &ValueInfoProto| tensor_spec(output).ok().flatten().and_then(|spec| spec.row_len());
+    let fits = graph.output.iter().any(|output| width(output) == Some(classes.len()));
+    (fits && classes.len() > 1).then_some(classes)
+}
+
+fn features(inputs: &[TensorSpec], metadata: &BTreeMap<String, String>) -> Vec<Feature> {
+    let given: Option<Vec<String>> =
+        metadata.get("feature_names").and_then(|names| serde_json::from_str(names).ok());
+    let mut features = Vec::new();
+    for spec in inputs {
+        let len = match (spec.shape.len(), spec.row_len()) {
+            (1 | 2, Some(len)) if len <= FEATURES_MAX => len,
+            _ => continue,
+        };
+        let kind = if spec.datatype == Dtype::String { FeatureKind::Categorical } else { FeatureKind::Numeric };
+        let given = given.as_ref().filter(|given| inputs.len() == 1 && given.len() == len);
+        for column in 0..len {
+            let name = match given {
+                Some(given) => given[column].clone(),
+                None if len == 1 => spec.name.clone(),
+                None => format!("{}_{column}", spec.name),
+            };
+            features.push(Feature {
+                name,
+                kind,
+                input: spec.name.clone(),
+                column,
+                optional: false,
+                levels: Vec::new(),
+                min: None,
+                max: None,
+            });
+        }
+    }
+    features
+}

@@ -1,0 +1,73 @@
+//! Why a model cannot be opened or run.
+
+/// Why a model cannot be opened or run. The message is for operators and may quote the inference library; what a client
+/// may see is [`EngineError::public_message`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// The bytes are no ONNX model at all, or are cut short.
+    #[error("not an ONNX model: {0}; export the model again, or check that the file was copied whole")]
+    NotOnnx(String),
+    /// The model breaks a rule of the format.
+    #[error("{place}: {problem}; check the model with onnx.checker and export it again")]
+    Invalid {
+        /// The part, for example `graph, node 3 (Relu)`.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The model is over one of [`Limits`](super::Limits).
+    #[error("{what}: at most {limit} allowed, got {got}")]
+    TooLarge {
+        /// What is too large, for example `nodes`.
+        what: String,
+        /// The limit.
+        limit: u64,
+        /// What came.
+        got: u64,
+    },
+    /// The model is well-formed, but asks for something that this engine does not have.
+    #[error("needs {0}, which this engine does not have")]
+    Unsupported(String),
+    /// The signature given with the model does not fit the graph.
+    #[error("the signature does not fit the graph: {0}")]
+    Signature(String),
+    /// The inference library refused the model.
+    #[error("the inference library cannot open the model: {0}")]
+    Load(String),
+    /// The inputs are not those of the signature.
+    #[error("inputs: expected {expected}, got {got}")]
+    Inputs {
+        /// What the signature asks for.
+        expected: String,
+        /// What came.
+        got: String,
+    },
+    /// The run failed.
+    #[error("the model failed on this input: {0}")]
+    Run(String),
+    /// The run or the load panicked; nothing else was touched.
+    #[error("the inference library panicked: {0}")]
+    Panicked(String),
+}
+
+impl EngineError {
+    /// A breach of the format at `place`.
+    pub(super) fn invalid(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Invalid { place: place.into(), problem: problem.into() }
+    }
+
+    /// What a client may see: never the text of the inference library or of the system, and no path.
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::Inputs { .. } => self.to_string(),
+            Self::Run(_) => "the model failed on this input".to_owned(),
+            Self::Panicked(_) => "the model failed on this input (internal)".to_owned(),
+            Self::NotOnnx(_)
+            | Self::Invalid { .. }
+            | Self::TooLarge { .. }
+            | Self::Unsupported(_)
+            | Self::Signature(_)
+            | Self::Load(_) => "the model cannot be opened".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Reads a node's attributes, strictly: a wrong type or text that is not UTF-8 is an error, not a default.
+
+use super::OpError;
+use crate::engine::onnx::{AttributeProto, AttributeType, DataType, NodeProto};
+
+/// The attributes of one node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attributes<'a>(&'a NodeProto);
+
+impl<'a> Attributes<'a> {
+    pub(super) fn new(node: &'a NodeProto) -> Self {
+        Self(node)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.attribute.iter().any(|attribute| attribute.name == name)
+    }
+
+    fn find(&self, name: &str, kind: AttributeType) -> Result<Option<&'a AttributeProto>, OpError> {
+        let Some(attribute) = self.0.attribute.iter().find(|attribute| attribute.name == name) else {
+            return Ok(None);
+        };
+        if attribute.r#type != kind as i32 {
+            return Err(OpError::Bad(format!("attribute {name}: expected {kind:?}, got type {}", attribute.r#type)));
+        }
+        Ok(Some(attribute))
+    }
+
+    pub(super) fn int(&self, name: &str) -> Result<Option<i64>, OpError> {
+        Ok(self.find(name, AttributeType::Int)?.map(|attribute| attribute.i))
+    }
+
+    pub(super) fn float(&self, name: &str) -> Result<Option<f32>, OpError> {
+        Ok(self.find(name, AttributeType::Float)?.map(|attribute| attribute.f))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, OpError> {
+        self.find(name, AttributeType::String)?.map(|attribute| utf8(name, &attribute.s)).transpose()
+    }
+
+    pub(super) fn ints(&self, name: &str) -> Result<&'a [i64], OpError> {
+        Ok(self.find(name, AttributeType::Ints)?.map_or(&[], |attribute| &attribute.ints))
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Result<&'a [f32], OpError> {
+        Ok(self.find(name, AttributeType::Floats)?.map_or(&[], |attribute| &attribute.floats))
+    }
+
+    pub(super) fn strings(&self, name: &str) -> Result<Vec<&'a str>, OpError> {
+        let Some(attribute) = self.find(name, AttributeType::Strings)? else { return Ok(Vec::new()) };
+        attribute.strings.iter().map(|text| utf8(name, text)).collect()
+    }
+
+    /// The numbers of `name`, or of `{name}_as_tensor` where that is given; and whether they are doubles.
+    pub(super) fn numbers(&self, name: &str) -> Result<(Vec<f64>, bool), OpError> {
+        let as_tensor = format!("{name}_as_tensor");
+        let Some(attribute) = self.find(&as_tensor, AttributeType::Tensor)? else {
+            return Ok((self.floats(name)?.iter().map(|&value| f64::from(value)).collect(), false));
+        };
+        let bad = || OpError::Bad(format!("attribute {as_tensor}: expected float or double numbers"));
+        let tensor = attribute.t.as_ref().ok_or_else(bad)?;
+        let raw = tensor.raw_data.as_slice();
+        match DataType::try_from(tensor.data_type) {
+            Ok(DataType::Double) if raw.is_empty() => Ok((tensor.double_data.clone(), true)),
+            Ok(DataType::Double) => Ok((raw.as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect(), true)),
+            Ok(DataType::Float) if raw.is_empty() => {
+                Ok((tensor.float_data.iter().map(|&value| f64::from(value)).collect(), false))
+            }
+            Ok(DataType::Float) => {
+                let values = raw.as_chunks().0.iter().map(|&chunk| f64::from(f32::from_le_bytes(chunk)));
+                Ok((values.collect(), false))
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+fn utf8<'a>(name: &str, text: &'a [u8]) -> Result<&'a str, OpError> {
+    std::str::from_utf8(text).map_err(|_| OpError::Bad(format!("attribute {name}: the text is not UTF-8")))
+}
