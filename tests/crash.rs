@@ -5,6 +5,7 @@
 //! environment says.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
+#![expect(clippy::print_stdout, reason = "the writers report to the tests through their output")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -149,7 +150,7 @@ fn start(role: &str, root: &Path) -> (Child, Receiver<String>) {
     (child, lines)
 }
 
-fn finish(mut command: Command) -> Output {
+fn finish(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
@@ -205,6 +206,61 @@ fn kill_one(registry: &Registry, known: &mut Acknowledged, seed: &mut u64) {
     *known = Acknowledged { versions, generation };
 }
 
+/// Where there is strace, nothing is left to chance: each system call of a writer in turn is its last, or fails. Elsewhere the
+/// killed writers above have to do.
+#[test]
+fn a_writer_may_end_or_fail_at_each_of_its_system_calls() {
+    if !Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    // The calls are the same on every file system, and in memory they are quick.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let registry = Registry::open(folder.path()).unwrap();
+    let mut n_injected = 0;
+    for call in ["mkdirat", "openat", "write", "fsync", "renameat", "renameat2", "unlinkat", "flock"] {
+        for harm in ["signal=KILL", "error=EIO"] {
+            let mut when = 1;
+            while inject(&registry, call, harm, when) {
+                when += 1;
+                n_injected += 1;
+            }
+        }
+    }
+    // The files of a version alone are five writes and six flushes.
+    assert!(100 < n_injected, "{n_injected}");
+}
+
+/// Lets one system call of a writer come to harm; false where the writer makes no such call any more.
+fn inject(registry: &Registry, call: &str, harm: &str, when: usize) -> bool {
+    fs::remove_dir_all(registry.root().join("flights")).ok();
+    activate(registry, register(registry, 10).unwrap()).unwrap();
+    let mut strace = Command::new("strace");
+    strace.args([
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        &format!("trace={call}"),
+        "-e",
+        &format!("inject={call}:{harm}:when={when}"),
+    ]);
+    strace.arg(this_binary()).args(["--exact", "child", "--nocapture"]);
+    let output = finish(strace.env(ROLE, "write once").env(ROOT, registry.root()));
+    let mut known = Acknowledged { versions: BTreeSet::from([Version::FIRST]), generation: 1 };
+    String::from_utf8_lossy(&output.stdout).lines().for_each(|line| known.note(line));
+    let (versions, generation) = check_whole(registry);
+    let place = format!("{call} {harm} {when}: {known:?} {versions:?} {generation}");
+    assert!(known.versions.is_subset(&versions) && known.generation <= generation, "lost: {place}");
+    let n_new = versions.len() - known.versions.len() + usize::try_from(generation - known.generation).unwrap();
+    // A failure means that nothing was changed. A write that fails may be that of the answer.
+    let n_new_max = usize::from(harm == "signal=KILL" || call == "write");
+    assert!(n_new <= n_new_max, "changed without an answer: {place}");
+    activate(registry, register(registry, 10).unwrap()).unwrap();
+    check_whole(registry);
+    let trace = String::from_utf8_lossy(&output.stderr);
+    trace.contains("INJECTED") || trace.contains("killed by SIGKILL")
+}
+
 #[test]
 fn processes_that_register_at_once_get_numbers_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +289,7 @@ fn behind(way: &[&str], shell: &str, role: &str, root: &Path) -> Output {
     let mut command = Command::new(way[0]);
     command.args(&way[1..]).args(["sh", "-c", &format!("{shell} && exec \"$0\" --exact child --nocapture")]);
     command.arg(this_binary()).env(ROLE, role).env(ROOT, root);
-    finish(command)
+    finish(&mut command)
 }
 
 #[test]
@@ -298,9 +354,9 @@ fn without_rights(folder: &tempfile::TempDir) -> Output {
         mode(&binary, 0o755);
         let mut command = command(&binary, "meet missing rights", folder.path());
         command.uid(65_534).gid(65_534).current_dir("/");
-        finish(command)
+        finish(&mut command)
     } else {
-        finish(command(this_binary(), "meet missing rights", folder.path()))
+        finish(&mut command(this_binary(), "meet missing rights", folder.path()))
     };
     mode(folder.path(), 0o755);
     mode(&model, 0o755);

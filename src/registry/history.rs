@@ -179,13 +179,13 @@ pub(super) fn append(folder: &Folder, event: &Event) -> Result<(), RegistryError
     let (mut file, length_before) = open_whole(folder)?;
     let failed = |error| RegistryError::io(&folder.path().join(HISTORY_FILE), "add to", error);
     let line = line(event).map_err(failed)?;
-    let written = file.write_all(&line).and_then(|()| file.sync_all());
+    let written = file.write_all(&line).and_then(|()| file.sync_all()).map_err(failed);
+    // The first event made the file: its name must last too.
+    let written = written.and_then(|()| if length_before == 0 { folder.sync() } else { Ok(()) });
     if written.is_err() {
         file.set_len(length_before).ok();
     }
-    written.map_err(failed)?;
-    // The first event made the file: its name must last too.
-    if length_before == 0 { folder.sync() } else { Ok(()) }
+    written
 }
 
 fn line(event: &Event) -> io::Result<Vec<u8>> {
