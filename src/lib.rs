@@ -7,3 +7,4 @@ pub mod model;
 pub mod registry;
 pub mod telemetry;
 pub mod tensor;
+pub mod trainer;

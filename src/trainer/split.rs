@@ -1,0 +1,142 @@
+//! Which rows train, which stop the fit early, and which are held out.
+
+use super::data::{Table, parse_time};
+use super::pipeline::SplitSection;
+
+/// Row numbers of a table, each list in rising order; no row is in two lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// Rows that the model is fitted to.
+    pub train: Vec<u32>,
+    /// Rows that stop the fit early.
+    pub validation: Vec<u32>,
+    /// Rows of the controlled holdout.
+    pub holdout: Vec<u32>,
+}
+
+impl SplitSection {
+    /// Splits the rows of `table`.
+    pub fn rows(&self, table: &Table) -> Rows {
+        match self {
+            Self::Time { validation, .. } => self.by_time(table, *validation),
+            Self::Hash { holdout, seed, validation } => by_hash(table, *holdout, *seed, *validation),
+        }
+    }
+
+    fn by_time(&self, table: &Table, validation: f64) -> Rows {
+        let [from, until, holdout_from, holdout_until] = self.bounds();
+        let mut rows = Rows::default();
+        for (row, &time) in (0_u32..).zip(&table.times) {
+            if from <= time && time < until {
+                rows.train.push(row);
+            } else if holdout_from <= time && time < holdout_until {
+                rows.holdout.push(row);
+            }
+        }
+        let mut times: Vec<i64> = rows.train.iter().map(|&row| table.times[row as usize]).collect();
+        let n_validation = share_of(times.len(), validation);
+        if 0 < n_validation {
+            let cut_index = times.len() - n_validation;
+            let cut = *times.select_nth_unstable(cut_index).1;
+            // Rows of one time stay together.
+            (rows.train, rows.validation) = rows.train.iter().partition(|&&row| table.times[row as usize] < cut);
+        }
+        rows
+    }
+
+    /// `train_from`, `train_until`, `holdout_from`, `holdout_until`; validation has checked that they parse.
+    fn bounds(&self) -> [i64; 4] {
+        let Self::Time { train_from, train_until, holdout_from, holdout_until, .. } = self else {
+            return [i64::MIN, i64::MIN, i64::MIN, i64::MIN];
+        };
+        let read = |text: &Option<String>| text.as_deref().and_then(|text| parse_time(text).ok());
+        let until = parse_time(train_until).unwrap_or(i64::MIN);
+        [
+            read(train_from).unwrap_or(i64::MIN),
+            until,
+            read(holdout_from).unwrap_or(until),
+            read(holdout_until).unwrap_or(i64::MAX),
+        ]
+    }
+
+    /// The rule in words, for the manifest.
+    pub fn rule(&self) -> String {
+        match self {
+            Self::Time { train_from, train_until, holdout_from, holdout_until, validation } => {
+                let from = train_from.as_ref().map_or_else(String::new, |from| format!("{from} <= "));
+                let held_from = holdout_from.as_ref().unwrap_or(train_until);
+                let until = holdout_until.as_ref().map_or_else(String::new, |until| format!(" < {until}"));
+                format!(
+                    "train: {from}time < {train_until}, its latest {validation} validates; \
+                     holdout: {held_from} <= time{until}"
+                )
+            }
+            Self::Hash { holdout, seed, validation } => {
+                format!("holdout: hash of the id below {holdout} (seed {seed}); {validation} of the rest validates")
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count is a count")]
+#[expect(clippy::cast_precision_loss, reason = "at most 2^26 rows")]
+fn share_of(n_rows: usize, share: f64) -> usize {
+    (n_rows as f64 * share) as usize
+}
+
+fn by_hash(table: &Table, holdout: f64, seed: u64, validation: f64) -> Rows {
+    let mut rows = Rows::default();
+    for (row, &id) in (0_u32..).zip(&table.ids) {
+        if unit(id, seed) < holdout {
+            rows.holdout.push(row);
+        } else if unit(id, !seed) < validation {
+            rows.validation.push(row);
+        } else {
+            rows.train.push(row);
+        }
+    }
+    rows
+}
+
+/// A number in [0, 1) that depends on every bit of `id` and `seed`.
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+fn unit(id: u64, seed: u64) -> f64 {
+    (super::data::stable_hash(&id.to_le_bytes(), seed) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time_split(holdout_until: Option<&str>, validation: f64) -> SplitSection {
+        SplitSection::Time {
+            train_from: None,
+            train_until: "80".to_owned(),
+            holdout_from: None,
+            holdout_until: holdout_until.map(str::to_owned),
+            validation,
+        }
+    }
+
+    #[test]
+    fn the_latest_training_rows_validate_and_the_future_is_held_out() {
+        let table = Table { times: (0..100).rev().collect(), ..Table::default() };
+        let rows = time_split(Some("90"), 0.1).rows(&table);
+        assert_eq!((rows.train.len(), rows.validation.len(), rows.holdout.len()), (72, 8, 10));
+        let latest = rows.train.iter().map(|&row| table.times[row as usize]).max();
+        assert_eq!(latest, Some(71));
+        assert!(rows.holdout.iter().all(|&row| (80..90).contains(&table.times[row as usize])));
+        assert!(time_split(None, 0.0).rows(&table).validation.is_empty());
+    }
+
+    #[test]
+    fn a_hash_split_keeps_a_row_on_its_side() {
+        let split = SplitSection::Hash { holdout: 0.2, seed: 7, validation: 0.1 };
+        let ids: Vec<u64> = (0..10_000_u64).map(|id| super::super::data::stable_hash(&id.to_le_bytes(), 0)).collect();
+        let all = split.rows(&Table { ids: ids.clone(), ..Table::default() });
+        assert!((1_850..2_150).contains(&all.holdout.len()), "{}", all.holdout.len());
+        assert!((700..900).contains(&all.validation.len()), "{}", all.validation.len());
+        let first = split.rows(&Table { ids: ids[..100].to_vec(), ..Table::default() });
+        assert_eq!(first.holdout, all.holdout.iter().copied().filter(|&row| row < 100).collect::<Vec<_>>());
+    }
+}
