@@ -1,10 +1,14 @@
 //! gudgeon: versioned ONNX models behind a stable prediction API.
+pub mod batch;
 pub mod config;
 pub mod drift;
 pub mod engine;
+pub mod lifecycle;
 pub mod metrics;
 pub mod model;
 pub mod registry;
+pub mod slot;
 pub mod telemetry;
 pub mod tensor;
 pub mod trainer;
+pub mod verify;
