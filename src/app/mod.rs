@@ -1,0 +1,207 @@
+//! The composition root: start, serve, drain, stop.
+//!
+//! A server takes bound listeners and a shutdown future, so tests need no special mode.
+
+mod accept;
+mod token;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::accept::{AcceptOptions, Phase};
+use crate::batch::{Pool, PoolOptions};
+use crate::config::Config;
+use crate::engine::Limits;
+use crate::http::{self, AdminToken, AppState, HttpOptions, Readiness};
+use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
+use crate::metrics::{Listener, Metrics, MetricsError};
+use crate::registry::{Registry, RegistryError};
+use crate::slot::Slots;
+
+pub use token::TokenError;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} for {what}: {source}; {}", listen_hint(.source, .flag))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What is served there.
+        what: &'static str,
+        /// The flag that sets it.
+        flag: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The registry cannot be opened.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The registry cannot be read.
+    #[error(transparent)]
+    Load(#[from] LifecycleError),
+    /// The admin token cannot be made or kept.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// A metric is declared wrongly.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}; the system allows no more of them to this user")]
+    Thread(io::Error),
+}
+
+fn listen_hint(source: &io::Error, flag: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another process has it: stop that one, or take another port with {flag} (port 0 takes a free one)")
+        }
+        io::ErrorKind::PermissionDenied => format!("ports below 1024 need a privilege: take another one with {flag}"),
+        _ => format!("take another address with {flag}"),
+    }
+}
+
+/// A server that is bound to its addresses and serves nothing yet.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    http: TcpListener,
+    ops: TcpListener,
+    state: Arc<AppState>,
+    pool: Arc<Pool>,
+}
+
+impl Server {
+    /// Binds both listeners and opens the registry.
+    ///
+    /// # Errors
+    /// [`AppError`] says what is in the way and what to do about it.
+    pub async fn bind(config: Config) -> Result<Self, AppError> {
+        let registry =
+            Registry::open(&config.models)?.with_artifact_bytes_max(config.upload_bytes_max.bytes().max(1 << 32));
+        let http = listen(config.http_addr, "predictions", "--http-addr").await?;
+        let ops = listen(config.ops_addr, "operations", "--ops-addr").await?;
+        let admin_token = token::resolve(&config.admin_token)?;
+        let metrics = Metrics::new()?;
+        let pool_options = PoolOptions { threads: config.compute_threads_resolved() };
+        let pool = Pool::start(pool_options, &metrics).map_err(AppError::Thread)?;
+        let slots = Arc::new(Slots::default());
+        let parts = LifecycleParts {
+            registry,
+            slots: Arc::clone(&slots),
+            pool: Arc::clone(&pool),
+            metrics: Arc::clone(&metrics),
+            options: load_options(&config),
+        };
+        let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;
+        let state = Arc::new(AppState {
+            slots,
+            lifecycle,
+            readiness: Readiness::new(Arc::clone(&metrics)),
+            metrics,
+            admin_token: AdminToken::new(admin_token),
+            options: http_options(&config),
+        });
+        Ok(Self { config, http, ops, state, pool })
+    }
+
+    /// The address of predictions and probes.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http.local_addr().unwrap_or(self.config.http_addr)
+    }
+
+    /// The address of metrics, probes and the admin route.
+    pub fn ops_addr(&self) -> SocketAddr {
+        self.ops.local_addr().unwrap_or(self.config.ops_addr)
+    }
+
+    /// Serves until `shutdown` is done, then drains: readiness goes off first, requests in flight finish. `hurry` ends the
+    /// drain at once.
+    ///
+    /// # Errors
+    /// Where the registry cannot be read at all; a model that cannot serve is reported and keeps no other from serving.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let (http_addr, ops_addr) = (self.http_addr(), self.ops_addr());
+        let Self { config, http, ops, state, pool } = self;
+        let (phase, watching) = watch::channel(Phase::Serve);
+        let (ops_phase, ops_watching) = watch::channel(Phase::Serve);
+        let accept = AcceptOptions {
+            connections_max: config.connections_max,
+            header_timeout: config.header_timeout.duration(),
+            drain_timeout: config.drain_timeout.duration(),
+        };
+        let counted = |listener| (listener, Arc::clone(&state.metrics));
+        let public = http::public_router(Arc::clone(&state));
+        let mut public = tokio::spawn(accept::serve(http, public, watching, counted(Listener::Http), accept));
+        let operations = http::ops_router(Arc::clone(&state));
+        let ops_accept = AcceptOptions { drain_timeout: Duration::from_secs(1), ..accept };
+        let mut operations =
+            tokio::spawn(accept::serve(ops, operations, ops_watching, counted(Listener::Ops), ops_accept));
+        tracing::info!(%http_addr, %ops_addr, "listening on http://{http_addr} and http://{ops_addr}");
+
+        let loaded = state.lifecycle.run(Lifecycle::load_all).await;
+        if let Err(error) = loaded {
+            state.lifecycle.stop();
+            return Err(error.into());
+        }
+        state.readiness.set_loaded();
+        tracing::info!(models = state.slots.all().len(), "ready");
+
+        shutdown.await;
+        tracing::info!("draining: readiness is off");
+        state.readiness.set_draining();
+        let drained = async {
+            accept::drain(&phase, config.drain_delay.duration()).await;
+            joined(&mut public).await;
+            // Metrics and probes answer to the end of the drain.
+            ops_phase.send_replace(Phase::Finish);
+            joined(&mut operations).await;
+        };
+        tokio::select! {
+            () = drained => tracing::info!("drained"),
+            () = hurry => tracing::warn!("stopped before the drain was over"),
+        }
+        pool.stop();
+        state.lifecycle.stop();
+        Ok(())
+    }
+}
+
+async fn joined(task: &mut tokio::task::JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a listener ended by a panic");
+    }
+}
+
+async fn listen(address: SocketAddr, what: &'static str, flag: &'static str) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, what, flag, source })
+}
+
+fn load_options(config: &Config) -> LoadOptions {
+    LoadOptions {
+        limits: Limits { model_bytes_max: config.upload_bytes_max.bytes(), ..Limits::default() },
+        queue_len_max: config.queue_len_max,
+        batch_rows_max: config.batch_rows_max,
+    }
+}
+
+fn http_options(config: &Config) -> HttpOptions {
+    HttpOptions {
+        request_timeout: config.request_timeout.duration(),
+        body_timeout: config.body_timeout.duration(),
+        body_bytes_max: config.body_bytes_max.as_usize(),
+        upload_bytes_max: config.upload_bytes_max.as_usize(),
+        rows_max: config.rows_max,
+        nesting_max: config.nesting_max,
+    }
+}

@@ -1,0 +1,58 @@
+//! `gudgeon serve`.
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::app::Server;
+use crate::config::RawConfig;
+use crate::telemetry;
+
+/// Stacks of the runtime's workers: decoding nests no deeper than its limit.
+const WORKER_STACK_BYTES: usize = 4 << 20;
+
+pub(super) fn run(raw: RawConfig) -> anyhow::Result<ExitCode> {
+    let config = raw.check()?;
+    telemetry::start(config.log_format, &config.log)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.thread_name("gudgeon-io").thread_stack_size(WORKER_STACK_BYTES).enable_all().build()?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let server = Server::bind(config).await?;
+        // The first signal drains, the second ends at once.
+        let (first, second) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+        let relay = async {
+            signals.next().await;
+            first.notify_one();
+            signals.next().await;
+            second.notify_one();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = server.run(first.notified(), second.notified()) => ended?,
+            () = relay => {}
+        }
+        anyhow::Ok(())
+    })?;
+    runtime.shutdown_background();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

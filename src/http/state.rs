@@ -1,0 +1,104 @@
+//! What the routes reach.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::lifecycle::Lifecycle;
+use crate::metrics::Metrics;
+use crate::slot::Slots;
+
+/// Limits of the HTTP faces.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpOptions {
+    /// Deadline of a prediction.
+    pub request_timeout: Duration,
+    /// A body that stalls for so long ends its request.
+    pub body_timeout: Duration,
+    /// Largest body of a prediction request, bytes.
+    pub body_bytes_max: usize,
+    /// Largest graph that can be uploaded, bytes.
+    pub upload_bytes_max: usize,
+    /// Most rows in one prediction request.
+    pub rows_max: usize,
+    /// Deepest nesting of JSON.
+    pub nesting_max: usize,
+}
+
+/// What the routes reach; shared by both listeners.
+#[derive(Debug)]
+pub struct AppState {
+    /// Where requests find their model.
+    pub slots: Arc<Slots>,
+    /// What the admin route steers.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the readiness probe says.
+    pub readiness: Readiness,
+    /// The admin route's token.
+    pub admin_token: AdminToken,
+    /// Limits.
+    pub options: HttpOptions,
+}
+
+/// The admin route's token; it never shows in a log.
+pub struct AdminToken(String);
+
+impl AdminToken {
+    /// A token that has been checked to be strong enough.
+    pub fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// Whether `offered` is the token; it takes the same time whatever differs.
+    pub fn is(&self, offered: &str) -> bool {
+        use subtle::ConstantTimeEq as _;
+        self.0.as_bytes().ct_eq(offered.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(..)")
+    }
+}
+
+/// What the readiness probe says: ready once the first load is over, until the drain begins. A version that loads
+/// meanwhile does not change it.
+#[derive(Debug)]
+pub struct Readiness {
+    is_loaded: AtomicBool,
+    is_draining: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+impl Readiness {
+    /// Not ready yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { is_loaded: AtomicBool::new(false), is_draining: AtomicBool::new(false), metrics }
+    }
+
+    /// The first load is over.
+    pub fn set_loaded(&self) {
+        self.is_loaded.store(true, Ordering::Release);
+        self.metrics.set_ready(self.is_ready());
+    }
+
+    /// The drain has begun; there is no way back.
+    pub fn set_draining(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        self.metrics.set_ready(false);
+    }
+
+    /// Whether requests should be sent here.
+    pub fn is_ready(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire) && !self.is_draining()
+    }
+
+    /// Whether the server is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+}
