@@ -5,6 +5,8 @@ pub mod drift;
 pub mod engine;
 pub mod lifecycle;
 pub mod metrics;
+pub mod evaluation;
+
 pub mod model;
 pub mod registry;
 pub mod slot;
