@@ -269,6 +269,19 @@ fn graphs_nested_too_deeply_are_refused() {
 }
 
 #[test]
+fn what_the_library_is_known_to_compute_wrongly_is_refused() {
+    let text = |name: &str, text: &str| AttributeProto {
+        name: name.to_owned(),
+        s: text.as_bytes().to_vec(),
+        r#type: AttributeType::String as i32,
+        ..Default::default()
+    };
+    let reverse = node("LSTM", &["x", "x", "x"], &["y"], vec![text("direction", "reverse")]);
+    check(&model(vec![reverse]), "LSTM with direction \"reverse\"");
+    check(&model(vec![node("DepthToSpace", &["x"], &["y"], vec![text("mode", "CRD")])]), "DepthToSpace");
+}
+
+#[test]
 fn axes_out_of_range_are_refused() {
     let axis =
         |i| AttributeProto { name: "axis".to_owned(), i, r#type: AttributeType::Int as i32, ..Default::default() };
@@ -305,10 +318,31 @@ fn forests_that_are_no_forests_are_refused() {
     check_stump(floats("base_values", &[1.0, 2.0]), "2 base_values");
     let mut cycle = stump();
     cycle.retain(|attribute| !["nodes_truenodeids", "nodes_falsenodeids", "nodes_modes"].contains(&&*attribute.name));
+    cycle.retain(|attribute| attribute.name != "target_nodeids");
+    cycle.push(ints("target_nodeids", &[0, 0]));
     cycle.push(strings("nodes_modes", &["LEAF", "BRANCH_LEQ", "BRANCH_LEQ"]));
     cycle.push(ints("nodes_truenodeids", &[0, 2, 1]));
     cycle.push(ints("nodes_falsenodeids", &[0, 2, 1]));
     check(&trees(cycle), "two parents");
+}
+
+#[test]
+fn a_graph_that_takes_one_row_is_run_row_by_row() {
+    let mut model = model(vec![node("Reshape", &["x", "shape"], &["z"], vec![]), node("Relu", &["z"], &["y"], vec![])]);
+    let graph = graph(&mut model);
+    graph.input[0] = value("x", &[Some(1), Some(3)]);
+    graph.initializer.push(TensorProto {
+        name: "shape".to_owned(),
+        dims: vec![2],
+        data_type: 7,
+        int64_data: vec![1, 3],
+        ..Default::default()
+    });
+    let plan = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap();
+    let input = Tensor::new(vec![2, 3], Data::Fp32(vec![-1.0, 2.0, 3.0, 4.0, -5.0, 6.0])).unwrap();
+    let output = plan.run(&[input]).unwrap().remove(0);
+    assert_eq!(output.shape(), [2, 3]);
+    assert_eq!(output.as_f32().unwrap(), [0.0, 2.0, 3.0, 4.0, 0.0, 6.0]);
 }
 
 #[test]

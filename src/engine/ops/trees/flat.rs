@@ -161,8 +161,9 @@ impl<T: Real> Flat<T> {
             let value = row[(step.feature & FEATURE) as usize];
             let mut pass = value <= step.value;
             if !PLAIN {
-                let equal = value <= step.value && step.value <= value;
-                pass = if step.feature & IS_EQUAL == 0 { pass } else { equal };
+                // Without jumps: the processor cannot guess them here.
+                let is_equal = step.feature & IS_EQUAL != 0;
+                pass &= !is_equal | (step.value <= value);
                 pass |= value.is_missing() & (step.feature & NAN_PASSES != 0);
             }
             step = self.steps[step.child as usize + usize::from(!pass)];
