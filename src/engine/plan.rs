@@ -160,6 +160,7 @@ fn load(model: &[u8], given: Option<&Signature>, limits: &Limits) -> Result<Plan
     Ok(Plan { signature, plan, row_by_row })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn refused(error: TractError) -> EngineError {
     EngineError::Load(format!("{error:#}"))
 }
@@ -253,7 +254,12 @@ fn build(
 
 /// The sizes of an input's axes: a symbol for the rows, and one for each size that may vary. Sizes of one name are one
 /// symbol.
-fn input_dims(model: &InferenceModel, graph: &GraphProto, spec: &TensorSpec, (index, rows): (usize, Rows)) -> TVec<TDim> {
+fn input_dims(
+    model: &InferenceModel,
+    graph: &GraphProto,
+    spec: &TensorSpec,
+    (index, rows): (usize, Rows),
+) -> TVec<TDim> {
     let declared = declared(graph, &spec.name);
     let row_name = match declared.first() {
         Some(Some(DimensionValue::Param(name))) if !name.is_empty() => Some(name),

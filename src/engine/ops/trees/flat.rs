@@ -21,7 +21,11 @@ pub(super) trait Real: Copy + Debug + PartialOrd + Default + Send + Sync + 'stat
 
 macro_rules! real {
     ($type:ty) => {
-        #[expect(clippy::cast_possible_truncation, clippy::allow_attributes, reason = "thresholds come in this precision")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::allow_attributes,
+            reason = "thresholds come in this precision"
+        )]
         #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "one of the two types casts to itself")]
         impl Real for $type {
             fn of(value: f64) -> Self {
@@ -157,8 +161,9 @@ impl<T: Real> Flat<T> {
             let value = row[(step.feature & FEATURE) as usize];
             let mut pass = value <= step.value;
             if !PLAIN {
-                let equal = value <= step.value && step.value <= value;
-                pass = if step.feature & IS_EQUAL == 0 { pass } else { equal };
+                // Without jumps: the processor cannot guess them here.
+                let is_equal = step.feature & IS_EQUAL != 0;
+                pass &= !is_equal | (step.value <= value);
                 pass |= value.is_missing() & (step.feature & NAN_PASSES != 0);
             }
             step = self.steps[step.child as usize + usize::from(!pass)];
