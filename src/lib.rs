@@ -3,10 +3,9 @@ pub mod batch;
 pub mod config;
 pub mod drift;
 pub mod engine;
+pub mod evaluation;
 pub mod lifecycle;
 pub mod metrics;
-pub mod evaluation;
-
 pub mod model;
 pub mod registry;
 pub mod slot;
