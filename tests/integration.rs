@@ -8,5 +8,6 @@ mod integration {
     mod drain;
     mod lifecycle;
     mod limits;
+    mod prometheus;
     mod swap;
 }
