@@ -42,7 +42,8 @@ impl TestRegistry {
     pub(crate) fn with_case(self, model: &str, version: u64, case: &str) -> Self {
         let folder = self.path().join(model).join(version.to_string());
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::copy(repository("tests/cases/models").join(case).join("model.onnx"), folder.join("model.onnx")).unwrap();
+        std::fs::copy(repository("tests/cases/models").join(case).join("model.onnx"), folder.join("model.onnx"))
+            .unwrap();
         self
     }
 
@@ -93,7 +94,11 @@ impl TestServer {
     pub(crate) async fn start(registry: Arc<TestRegistry>, change: impl FnOnce(&mut Config)) -> Self {
         let token = registry.path().join(".token");
         std::fs::write(&token, TOKEN).unwrap();
-        let raw = RawConfig { admin_token_file: Some(token), models: Some(registry.path().to_owned()), ..RawConfig::default() };
+        let raw = RawConfig {
+            admin_token_file: Some(token),
+            models: Some(registry.path().to_owned()),
+            ..RawConfig::default()
+        };
         let mut config = raw.check().unwrap();
         config.http_addr = "127.0.0.1:0".parse().unwrap();
         config.ops_addr = "127.0.0.1:0".parse().unwrap();
@@ -112,7 +117,13 @@ impl TestServer {
     async fn until_ready(&self) {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(60) {
-            if self.client.get(format!("{}/readyz", self.ops)).send().await.is_ok_and(|answer| answer.status().is_success()) {
+            if self
+                .client
+                .get(format!("{}/readyz", self.ops))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

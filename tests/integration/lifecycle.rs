@@ -88,7 +88,8 @@ async fn a_version_whose_golden_cases_come_out_differently_is_refused() {
     let probabilities = outputs.iter_mut().find(|output| output["name"] == "probabilities").unwrap();
     probabilities["data"][0] = json!(0.123);
     change_file(&folder, "golden.json", &golden.to_string());
-    refused(&registry.serve().await, "golden_mismatch", "golden case: output \"probabilities\" row 0: expected 0.123").await;
+    refused(&registry.serve().await, "golden_mismatch", "golden case: output \"probabilities\" row 0: expected 0.123")
+        .await;
 }
 
 #[tokio::test]
@@ -184,7 +185,11 @@ async fn every_admin_route_wants_the_token() {
         }
         assert_eq!(server.get(path).await.status(), 404, "{path} must not exist on the public port");
     }
-    let foreign = server.client.get(format!("{}/admin/models", server.ops)).bearer_auth(TOKEN).header("origin", "http://evil.example");
+    let foreign = server
+        .client
+        .get(format!("{}/admin/models", server.ops))
+        .bearer_auth(TOKEN)
+        .header("origin", "http://evil.example");
     assert_eq!(foreign.send().await.unwrap().status(), 403);
     server.stop().await;
 }

@@ -22,7 +22,8 @@ async fn promtool_passes_the_metrics() {
     some_traffic(&server, 3).await;
     let text = server.metrics().await;
     let mut promtool = Command::new("promtool");
-    let promtool = promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let promtool =
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut promtool = promtool.spawn().expect(HINT);
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
@@ -64,7 +65,8 @@ impl Prometheus {
         let begun = Instant::now();
         let mut last = Value::Null;
         while begun.elapsed() < Duration::from_secs(60) {
-            let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url), [("query", query)]).unwrap();
+            let url =
+                reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url), [("query", query)]).unwrap();
             if let Ok(response) = client.get(url).send().await
                 && let Ok(answer) = response.json::<Value>().await
             {
@@ -95,7 +97,8 @@ async fn a_real_prometheus_scrapes_what_the_version_that_served_did() {
     server.activate("flights", 2).await;
     some_traffic(&server, 5).await;
     let prometheus = Prometheus::start(server.ops.trim_start_matches("http://"));
-    let requests = |version: u64| format!(r#"gudgeon_requests_total{{model="flights",version="{version}",outcome="ok"}}"#);
+    let requests =
+        |version: u64| format!(r#"gudgeon_requests_total{{model="flights",version="{version}",outcome="ok"}}"#);
     assert!((prometheus.wait_for(&requests(1), |value| value > 0.0).await - 7.0).abs() < 1e-9);
     assert!((prometheus.wait_for(&requests(2), |value| value > 0.0).await - 5.0).abs() < 1e-9);
     prometheus.wait_for(r#"gudgeon_active_version{model="flights"}"#, |value| (value - 2.0).abs() < 1e-9).await;

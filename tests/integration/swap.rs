@@ -65,12 +65,7 @@ async fn swap_to(server: &TestServer, clock: &Clock, swap: u64) {
 }
 
 /// Asks until told to stop; every answer must be whole and by a version that was active meanwhile.
-async fn call(
-    server: Arc<TestServer>,
-    expected: Arc<[f64; 2]>,
-    clock: Arc<Clock>,
-    stop: Arc<AtomicUsize>,
-) -> usize {
+async fn call(server: Arc<TestServer>, expected: Arc<[f64; 2]>, clock: Arc<Clock>, stop: Arc<AtomicUsize>) -> usize {
     let body = json!({ "instances": [flight()] }).to_string();
     let mut answers = 0;
     while stop.load(Ordering::Relaxed) == 0 {
