@@ -8,6 +8,7 @@ mod integration {
     mod drain;
     mod lifecycle;
     mod limits;
+    mod parity;
     mod prometheus;
     mod swap;
 }
