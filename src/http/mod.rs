@@ -2,8 +2,16 @@
 //!
 //! Everything behind this module sees typed tensors and never JSON; everything in front of it sees one error body.
 
+pub mod error;
 pub mod json;
 mod state;
+pub mod v1;
+pub mod v2;
+
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod properties;
 
 pub use json::DecodeLimits;
 pub use state::{AdminToken, AppState, HttpOptions, Readiness};

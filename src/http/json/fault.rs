@@ -17,7 +17,9 @@ pub enum DecodeError {
     #[error(transparent)]
     BadInput(#[from] Mismatch),
     /// A tensor is sent in the binary form.
-    #[error("binary tensors are not supported by this build: send \"data\" as JSON (binary_data=False in tritonclient)")]
+    #[error(
+        "binary tensors are not supported by this build: send \"data\" as JSON (binary_data=False in tritonclient)"
+    )]
     Binary,
 }
 
@@ -45,6 +47,11 @@ impl Faults {
     /// No fault yet. `has_tokens`: bare non-finite tokens have been replaced (see `tokens`).
     pub(super) fn new(has_tokens: bool) -> Self {
         Self { found: RefCell::new(None), has_tokens }
+    }
+
+    /// Whether a fault has been found.
+    pub(in crate::http) fn is_found(&self) -> bool {
+        self.found.borrow().is_some()
     }
 
     /// Whether strings may stand for bare non-finite tokens.

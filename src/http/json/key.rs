@@ -51,11 +51,17 @@ impl<'de> DeserializeSeed<'de> for TextSeed<'_> {
     }
 }
 
-/// The methods of a [`Visitor`] for every kind of value but strings: a fault with what came.
+impl TextSeed<'_> {
+    fn refuse<E: de::Error>(&self, got: &str) -> E {
+        self.faults.raise(self.expected, got)
+    }
+}
+
+/// Methods of a [`Visitor`] whose kind of value is refused with `self.refuse(what came)`.
 macro_rules! refuse {
     ($($method:ident $(($value:ty))? => $got:literal),+ $(,)?) => {
         $(fn $method<E: serde::de::Error>(self $(, _: $value)?) -> Result<Self::Value, E> {
-            Err(self.faults.raise(self.expected, $got))
+            Err(self.refuse($got))
         })+
     };
 }
@@ -85,10 +91,10 @@ impl<'de> Visitor<'de> for TextSeed<'_> {
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        Err(self.faults.raise(self.expected, "a list"))
+        Err(self.refuse("a list"))
     }
 
     fn visit_map<A: de::MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-        Err(self.faults.raise(self.expected, "an object"))
+        Err(self.refuse("an object"))
     }
 }

@@ -9,13 +9,15 @@ mod key;
 mod limits;
 mod tokens;
 mod value;
+mod write;
 
 pub(in crate::http) use clip::clip;
 pub(in crate::http) use fault::Faults;
 pub use fault::{DecodeError, Malformed};
-pub(in crate::http) use key::{Ignored, Key, TextSeed};
+pub(in crate::http) use key::{Ignored, Key, TextSeed, refuse};
 pub use limits::DecodeLimits;
 pub(in crate::http) use value::{Nest, ValueSeed, expected_value};
+pub(in crate::http) use write::{Flat, Nested, Value};
 
 use serde_json::de::{Deserializer, SliceRead};
 
@@ -95,7 +97,9 @@ mod tests {
         check(
             "9223372036854775808",
             Dtype::Int64,
-            Err(": expected a whole number from -9223372036854775808 to 9223372036854775807, got a number out of range"),
+            Err(
+                ": expected a whole number from -9223372036854775808 to 9223372036854775807, got a number out of range",
+            ),
         );
         check("null", Dtype::Uint8, Err(": expected a whole number from 0 to 255, got null"));
     }
@@ -114,11 +118,7 @@ mod tests {
         check("1e39", Dtype::Fp32, Err(": expected a number that FP32 can hold, got a number out of range"));
         check("1e39", Dtype::Fp64, Ok((&[], Data::Fp64(vec![1e39]))));
         check("3.4028235e38", Dtype::Fp32, Ok((&[], Data::Fp32(vec![f32::MAX]))));
-        check(
-            "1e400",
-            Dtype::Fp64,
-            Err("the body is not valid JSON: number out of range (line 1, column 5)"),
-        );
+        check("1e400", Dtype::Fp64, Err("the body is not valid JSON: number out of range (line 1, column 5)"));
     }
 
     #[test]

@@ -1,0 +1,12 @@
+//! The v1 form (TF Serving, KServe v1): rows by feature name or position, or columns.
+
+mod columns;
+mod decode;
+mod encode;
+mod row;
+mod rows;
+mod table;
+mod target;
+
+pub use decode::{Decoded, Form, decode};
+pub use encode::{Answer, encode};

@@ -1,0 +1,8 @@
+//! The Open Inference Protocol (v2) over HTTP: named tensors with types and shapes.
+
+mod decode;
+mod encode;
+mod tensor;
+
+pub use decode::{InferRequest, decode};
+pub use encode::{InferAnswer, encode};
