@@ -159,7 +159,9 @@ pub enum ConfigError {
         got: String,
     },
     /// There is no admin token to be found.
-    #[error("no admin token: set GUDGEON_ADMIN_TOKEN or --admin-token-file (a server on this machine would keep its own in {path})")]
+    #[error(
+        "no admin token: set GUDGEON_ADMIN_TOKEN or --admin-token-file (a server on this machine would keep its own in {path})"
+    )]
     NoToken {
         /// Where a generated one would be.
         path: PathBuf,

@@ -49,7 +49,11 @@ pub fn inspect(model: &[u8], limits: &Limits) -> Result<Graph, EngineError> {
 pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<(ModelProto, Graph), EngineError> {
     let got = model.len() as u64;
     if got > limits.model_bytes_max {
-        return Err(EngineError::TooLarge { what: "bytes of the model".to_owned(), limit: limits.model_bytes_max, got });
+        return Err(EngineError::TooLarge {
+            what: "bytes of the model".to_owned(),
+            limit: limits.model_bytes_max,
+            got,
+        });
     }
     if model.is_empty() {
         return Err(EngineError::NotOnnx("the file is empty".to_owned()));
@@ -191,8 +195,7 @@ fn extracted(graph: &GraphProto) -> Option<Vec<String>> {
 }
 
 fn features(inputs: &[TensorSpec], metadata: &BTreeMap<String, String>) -> Vec<Feature> {
-    let given: Option<Vec<String>> =
-        metadata.get("feature_names").and_then(|names| serde_json::from_str(names).ok());
+    let given: Option<Vec<String>> = metadata.get("feature_names").and_then(|names| serde_json::from_str(names).ok());
     let mut features = Vec::new();
     for spec in inputs {
         let len = match (spec.shape.len(), spec.row_len()) {

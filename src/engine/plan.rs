@@ -253,7 +253,12 @@ fn build(
 
 /// The sizes of an input's axes: a symbol for the rows, and one for each size that may vary. Sizes of one name are one
 /// symbol.
-fn input_dims(model: &InferenceModel, graph: &GraphProto, spec: &TensorSpec, (index, rows): (usize, Rows)) -> TVec<TDim> {
+fn input_dims(
+    model: &InferenceModel,
+    graph: &GraphProto,
+    spec: &TensorSpec,
+    (index, rows): (usize, Rows),
+) -> TVec<TDim> {
     let declared = declared(graph, &spec.name);
     let row_name = match declared.first() {
         Some(Some(DimensionValue::Param(name))) if !name.is_empty() => Some(name),

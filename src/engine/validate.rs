@@ -62,12 +62,7 @@ struct Checker<'l> {
 }
 
 impl<'l> Checker<'l> {
-    fn graph(
-        &mut self,
-        graph: &'l GraphProto,
-        outer: &[&HashSet<&'l str>],
-        place: &str,
-    ) -> Result<(), EngineError> {
+    fn graph(&mut self, graph: &'l GraphProto, outer: &[&HashSet<&'l str>], place: &str) -> Result<(), EngineError> {
         if outer.len() > self.limits.nesting_max {
             return Err(too_large("nested graphs", self.limits.nesting_max, outer.len()));
         }
@@ -183,7 +178,10 @@ impl<'l> Checker<'l> {
 
     fn attribute(&self, attribute: &AttributeProto, place: &str) -> Result<(), EngineError> {
         if !attribute.ref_attr_name.is_empty() {
-            return Err(EngineError::invalid(place, "an attribute refers to a function's parameter outside a function"));
+            return Err(EngineError::invalid(
+                place,
+                "an attribute refers to a function's parameter outside a function",
+            ));
         }
         if attribute.sparse_tensor.is_some() {
             return Err(EngineError::Unsupported("sparse tensors".to_owned()));
@@ -235,7 +233,8 @@ impl<'l> Checker<'l> {
         for &dim in &tensor.dims {
             let size = u64::try_from(dim).ok().filter(|&size| size <= self.limits.dim_max);
             let product = size.and_then(|size| expected.checked_mul(size));
-            expected = product.ok_or_else(|| EngineError::invalid(place, format!("dimension {dim} is out of range")))?;
+            expected =
+                product.ok_or_else(|| EngineError::invalid(place, format!("dimension {dim} is out of range")))?;
         }
         let got = n_values(tensor, place)?;
         if got == expected {

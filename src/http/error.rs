@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::json::{DecodeError, Malformed};
+use crate::lifecycle::{ErrorKind, LifecycleError};
 use crate::model::Mismatch;
 
 /// Which protocol a request speaks, where that decides the status of an error.
@@ -26,6 +27,9 @@ pub enum ApiError {
     /// The body is not JSON.
     #[error(transparent)]
     Malformed(Malformed),
+    /// The request's head cannot be right.
+    #[error("the head of the request is broken: {0}")]
+    BrokenHead(&'static str),
     /// The body could not be read to its end.
     #[error("the body could not be read: {0}")]
     BrokenBody(&'static str),
@@ -41,7 +45,7 @@ pub enum ApiError {
     #[error("{}", DecodeError::Binary)]
     BinaryTensors,
     /// No such path.
-    #[error("no such route: see GET / on this port's documentation for the paths that there are")]
+    #[error("no such route: check the path and the port")]
     UnknownRoute,
     /// No model of that name.
     #[error("no model {0:?} is served here")]
@@ -55,10 +59,10 @@ pub enum ApiError {
         version: String,
     },
     /// The path is there, the method is not.
-    #[error("this path takes {allow}")]
+    #[error("this path takes other methods: see the allow header field")]
     Method {
-        /// The methods that there are, for the `Allow` header.
-        allow: &'static str,
+        /// The methods that there are, for the `Allow` header; the router fills it in where this does not.
+        allow: Option<&'static str>,
     },
     /// The client took too long to send.
     #[error("the request did not arrive in time")]
@@ -87,9 +91,16 @@ pub enum ApiError {
     /// A browser's page of another origin, or a host name that is not this server's.
     #[error("refused: {0}")]
     Forbidden(&'static str),
-    /// What was asked for does not fit the state that the model is in.
-    #[error("{0}")]
-    Conflict(String),
+    /// A lifecycle operation was not done. The text is for operators, who hold the admin token.
+    #[error("{text}")]
+    Operation {
+        /// What kind of failure it is.
+        kind: ErrorKind,
+        /// The stable code.
+        code: &'static str,
+        /// Why, and what to do next.
+        text: String,
+    },
     /// The queue is full.
     #[error("too many requests wait already: try again in {retry_after_s} s")]
     Overloaded {
@@ -123,6 +134,7 @@ impl ApiError {
     pub fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::BrokenHead(_) => (StatusCode::BAD_REQUEST, "broken_head"),
             Self::BrokenBody(_) => (StatusCode::BAD_REQUEST, "broken_body"),
             Self::BadInput { face: Face::V1, .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_input"),
             Self::BadInput { face: Face::V2, .. } => (StatusCode::BAD_REQUEST, "bad_input"),
@@ -137,7 +149,7 @@ impl ApiError {
             Self::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Operation { kind, code, .. } => (operation_status(*kind), code),
             Self::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded"),
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::DeadlinePassed { .. } => (StatusCode::GATEWAY_TIMEOUT, "deadline_passed"),
@@ -161,12 +173,31 @@ impl ApiError {
             Self::Overloaded { retry_after_s } | Self::Unavailable { retry_after_s, .. } => {
                 Some((header::RETRY_AFTER, HeaderValue::from(*retry_after_s)))
             }
-            Self::Method { allow } => Some((header::ALLOW, HeaderValue::from_static(allow))),
+            Self::Operation { kind: ErrorKind::Stopped, .. } => Some((header::RETRY_AFTER, HeaderValue::from(1))),
+            Self::Method { allow: Some(allow) } => Some((header::ALLOW, HeaderValue::from_static(allow))),
             Self::Unauthorized => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gudgeon admin\"")))
             }
             _ => None,
         }
+    }
+}
+
+impl From<LifecycleError> for ApiError {
+    fn from(error: LifecycleError) -> Self {
+        let (kind, code) = error.kind();
+        Self::Operation { kind, code, text: error.to_string() }
+    }
+}
+
+fn operation_status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Storage => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 
@@ -213,14 +244,9 @@ impl IntoResponse for ApiError {
         if let Some((name, value)) = self.header() {
             headers.insert(name, value);
         }
-        response.extensions_mut().insert(Code(code));
         response
     }
 }
-
-/// The stable code of an error, left on the response for whoever counts outcomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Code(pub &'static str);
 
 #[cfg(test)]
 mod tests {
@@ -263,10 +289,10 @@ mod tests {
         )
         .await;
         check(
-            ApiError::Method { allow: "GET, HEAD" },
+            ApiError::Method { allow: Some("GET, HEAD") },
             405,
             Some(("allow", "GET, HEAD")),
-            r#"{"error":"this path takes GET, HEAD","code":"method_not_allowed"}"#,
+            r#"{"error":"this path takes other methods: see the allow header field","code":"method_not_allowed"}"#,
         )
         .await;
     }

@@ -62,7 +62,9 @@ impl<'a> Attributes<'a> {
         let raw = tensor.raw_data.as_slice();
         match DataType::try_from(tensor.data_type) {
             Ok(DataType::Double) if raw.is_empty() => Ok((tensor.double_data.clone(), true)),
-            Ok(DataType::Double) => Ok((raw.as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect(), true)),
+            Ok(DataType::Double) => {
+                Ok((raw.as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect(), true))
+            }
             Ok(DataType::Float) if raw.is_empty() => {
                 Ok((tensor.float_data.iter().map(|&value| f64::from(value)).collect(), false))
             }

@@ -79,5 +79,9 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
 
 fn unknown(node: &NodeProto) -> OpError {
     let domain = if node.domain.is_empty() { "ai.onnx" } else { &node.domain };
-    OpError::Unknown(format!("operator {} of {}", super::validate::shown(&node.op_type), super::validate::shown(domain)))
+    OpError::Unknown(format!(
+        "operator {} of {}",
+        super::validate::shown(&node.op_type),
+        super::validate::shown(domain)
+    ))
 }

@@ -113,7 +113,8 @@ impl Kernel for Imputer {
     fn eval(&self, input: &Tensor) -> TractResult<TVec<TValue>> {
         let output = match self {
             Self::Floats { imputed, replaced } => {
-                let missing = |value: f32| value.to_bits() == replaced.to_bits() || bits_differ_but_equal(value, *replaced);
+                let missing =
+                    |value: f32| value.to_bits() == replaced.to_bits() || bits_differ_but_equal(value, *replaced);
                 let values = input.try_as_plain_ram()?.as_slice::<f32>()?;
                 tensor(input.shape(), impute(values, imputed, missing))?
             }

@@ -3,6 +3,7 @@
 mod columns;
 mod decode;
 mod encode;
+pub(super) mod routes;
 mod row;
 mod rows;
 mod table;

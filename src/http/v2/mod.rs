@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+pub(super) mod routes;
 mod tensor;
 
 pub use decode::{InferRequest, decode};

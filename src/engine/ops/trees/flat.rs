@@ -21,7 +21,11 @@ pub(super) trait Real: Copy + Debug + PartialOrd + Default + Send + Sync + 'stat
 
 macro_rules! real {
     ($type:ty) => {
-        #[expect(clippy::cast_possible_truncation, clippy::allow_attributes, reason = "thresholds come in this precision")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::allow_attributes,
+            reason = "thresholds come in this precision"
+        )]
         #[allow(clippy::unnecessary_cast, trivial_numeric_casts, reason = "one of the two types casts to itself")]
         impl Real for $type {
             fn of(value: f64) -> Self {
