@@ -3,6 +3,7 @@ pub mod batch;
 pub mod config;
 pub mod drift;
 pub mod engine;
+pub mod evaluation;
 pub mod http;
 pub mod lifecycle;
 pub mod metrics;

@@ -59,7 +59,7 @@ impl ColumnCounts {
             } else if value.is_infinite() {
                 self.invalid += 1;
             } else {
-                self.bins[super::reference::bin_of(&reference.edges, value)] += 1;
+                self.hit(super::reference::bin_of(&reference.edges, value));
                 self.below_min += u64::from(reference.range.is_some_and(|(min, _)| value < min));
                 self.above_max += u64::from(reference.range.is_some_and(|(_, max)| max < value));
                 let z = z_score(value, reference.mean, scale(reference.sd));
@@ -79,9 +79,15 @@ impl ColumnCounts {
                 continue;
             }
             let bin = reference.levels.iter().position(|level| level == value);
-            self.bins[bin.unwrap_or(other)] += 1;
+            self.hit(bin.unwrap_or(other));
             let known = bin.is_some() || reference.rest_cut || reference.rest.iter().any(|level| level == value);
             self.unseen += u64::from(!known);
+        }
+    }
+
+    fn hit(&mut self, bin: usize) {
+        if let Some(count) = self.bins.get_mut(bin) {
+            *count += 1;
         }
     }
 

@@ -124,6 +124,11 @@ impl ColumnProfile {
         self.counts().iter().sum()
     }
 
+    /// The share of each bin with Jeffreys' half a count added, as [`super::psi`] compares it; each is above 0.
+    pub fn smoothed_shares(&self) -> Vec<f64> {
+        super::stats::smoothed(self.counts()).collect()
+    }
+
     /// What must hold and does not.
     fn flaw(&self) -> Option<&'static str> {
         if self.counts().len() > BINS_LIMIT {

@@ -83,7 +83,8 @@ fn total(counts: &[u64]) -> f64 {
     counts.iter().sum::<u64>() as f64
 }
 
-fn smoothed(counts: &[u64]) -> impl Iterator<Item = f64> {
+/// Shares with half a count more a bin.
+pub(super) fn smoothed(counts: &[u64]) -> impl Iterator<Item = f64> {
     let sum = total(counts) + 0.5 * counts.len() as f64;
     counts.iter().map(move |&count| (count as f64 + 0.5) / sum)
 }

@@ -31,6 +31,7 @@ fn tensor(path: &Path) -> Option<Tensor> {
     let raw = &proto.raw_data;
     let data = match DataType::try_from(proto.data_type).unwrap() {
         DataType::Float => Data::Fp32(raw.as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()),
+        DataType::Double => Data::Fp64(raw.as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect()),
         DataType::Int64 => Data::Int64(raw.as_chunks().0.iter().map(|&chunk| i64::from_le_bytes(chunk)).collect()),
         DataType::String => {
             Data::String(proto.string_data.iter().map(|text| String::from_utf8(text.clone()).unwrap()).collect())
@@ -69,7 +70,8 @@ fn compare(place: &str, want: &Tensor, got: &Tensor, (rel, abs): (f32, f32)) {
         return;
     };
     for (index, (want, got)) in want.iter().zip(got).enumerate() {
-        let close = (want - got).abs() <= abs + rel * want.abs() || (want.is_nan() && got.is_nan());
+        let close = (want - got).abs() <= abs + rel * want.abs() || want.to_bits() == got.to_bits();
+        let close = close || (want.is_nan() && got.is_nan());
         assert!(close, "{place} value {index}: expected {want}, got {got}");
     }
 }
@@ -111,12 +113,17 @@ fn every_case_answers_as_recorded_or_is_refused_by_name() {
             assert!(error.to_string().contains(operator), "{case}: {error}");
             continue;
         }
-        // A quantised value may fall on the next step of its scale.
-        let tolerance = if case.contains("int8") { (1e-3, 5e-3) } else { (1e-5, 1e-5) };
+        let tolerance = match case {
+            // A quantised value may fall on the next step of its scale.
+            _ if case.contains("int8") => (1e-3, 5e-3),
+            // The quantile's formula cancels near 0.
+            _ if case.contains("probit") => (1e-3, 1e-3),
+            _ => (1e-5, 1e-5),
+        };
         check(case, tolerance);
         n_right += 1;
     }
-    assert!(n_right >= 22, "only {n_right} cases");
+    assert!(n_right >= 60, "only {n_right} cases");
 }
 
 #[test]

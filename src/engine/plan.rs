@@ -160,6 +160,7 @@ fn load(model: &[u8], given: Option<&Signature>, limits: &Limits) -> Result<Plan
     Ok(Plan { signature, plan, row_by_row })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn refused(error: TractError) -> EngineError {
     EngineError::Load(format!("{error:#}"))
 }

@@ -284,7 +284,7 @@ fn n_values(tensor: &TensorProto, place: &str) -> Result<u64, EngineError> {
     if tensor.raw_data.is_empty() {
         return Ok(typed as u64);
     }
-    if bytes == 0 || tensor.raw_data.len() % bytes != 0 || typed != 0 {
+    if bytes == 0 || !tensor.raw_data.len().is_multiple_of(bytes) || typed != 0 {
         return Err(EngineError::invalid(place, "the raw data does not fit the type"));
     }
     Ok((tensor.raw_data.len() / bytes) as u64)

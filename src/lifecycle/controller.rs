@@ -306,7 +306,7 @@ impl Lifecycle {
         let event = event(actor, Action::Verify, Some(version), None);
         match verified {
             Ok((_, verified)) => {
-                self.note(model, event);
+                self.note(model, &event);
                 Ok(verified.report)
             }
             Err(error) => Err(self.refused(model, event, error)),
@@ -445,7 +445,7 @@ impl Lifecycle {
         tracing::warn!(%model, action = ?event.action, "{model}: {error}");
         if is_known {
             let outcome = if error.result() == OpResult::Refused { Outcome::Refused } else { Outcome::Failed };
-            self.note(model, Event { outcome, detail: Some(error.to_string()), ..event });
+            self.note(model, &Event { outcome, detail: Some(error.to_string()), ..event });
         }
         error
     }
@@ -496,8 +496,8 @@ impl Lifecycle {
     }
 
     /// Adds to the history what changed nothing; a registry that cannot be written to does not make it an error.
-    fn note(&self, model: &ModelName, event: Event) {
-        if let Err(error) = self.loader.registry.append(model, &event) {
+    fn note(&self, model: &ModelName, event: &Event) {
+        if let Err(error) = self.loader.registry.append(model, event) {
             tracing::warn!(%model, "{model}: the history could not be written: {error}");
         }
     }

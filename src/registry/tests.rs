@@ -21,7 +21,15 @@ struct Case {
 }
 
 fn case() -> Case {
-    let folder = tempfile::tempdir().unwrap();
+    case_in(tempfile::tempdir().unwrap())
+}
+
+/// For what takes thousands of files or flushes and is the same on every file system.
+fn case_in_memory() -> Case {
+    case_in(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+}
+
+fn case_in(folder: TempDir) -> Case {
     let registry = Registry::open(folder.path()).unwrap();
     Case { folder, registry, name: "flights".parse().unwrap() }
 }
@@ -185,7 +193,7 @@ fn entries_that_are_no_models_or_versions_are_ignored_with_one_warning() {
 
 #[test]
 fn twenty_thousand_foreign_folders_are_listed_in_a_second() {
-    let case = case();
+    let case = case_in_memory();
     case.register(b"a");
     for index in 0..10_000 {
         fs::create_dir(case.folder.path().join(format!("{index:06}.5"))).unwrap();
@@ -522,7 +530,7 @@ fn readers_write_nothing() {
 
 #[test]
 fn writers_take_turns_and_readers_never_see_half_a_version() {
-    let case = case();
+    let case = case_in_memory();
     let writing = AtomicBool::new(true);
     let (registry, name) = (&case.registry, &case.name);
     let (numbers, n_read) = std::thread::scope(|scope| {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
@@ -22,7 +22,7 @@ const BIN_COLUMNS_MAX: usize = 50;
 /// Windows slide by a twelfth; the counters are looked at so often that none of them is late.
 const SUB_WINDOWS: u64 = 12;
 /// The counters are looked at after this time also where few rows come.
-const PUSH_INTERVAL: Duration = Duration::from_secs(1);
+const PUSH_INTERVAL_MILLIS: u64 = 1_000;
 
 /// What a monitor is told.
 #[derive(Debug, Clone)]
@@ -163,8 +163,7 @@ impl Watch {
         let n_rows = inputs.n_rows() as u64;
         let rows = self.rows.fetch_add(n_rows, Ordering::Relaxed) + n_rows;
         let is_due = self.push_every <= rows.saturating_sub(self.pushed_rows.load(Ordering::Relaxed))
-            || PUSH_INTERVAL.as_millis() as u64
-                <= self.millis().saturating_sub(self.pushed_millis.load(Ordering::Relaxed));
+            || PUSH_INTERVAL_MILLIS <= self.millis().saturating_sub(self.pushed_millis.load(Ordering::Relaxed));
         if is_due && let Ok(mut windows) = self.windows.try_lock() {
             self.push(&mut windows);
         }

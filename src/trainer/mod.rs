@@ -5,6 +5,7 @@
 //! registry.
 
 pub mod data;
+pub mod export;
 pub mod fit;
 pub mod pipeline;
 pub mod split;

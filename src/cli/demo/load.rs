@@ -43,7 +43,7 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for _ in 0..CONNECTIONS {
-            let (client, url, body) = (client.clone(), format!("{url}/v1/models/flights:predict"), body.to_owned());
+            let (client, url, body) = (client.clone(), format!("{url}:predict"), body.to_owned());
             let stop = Arc::clone(&stop);
             tasks.spawn(async move {
                 let mut seen = Seen::default();

@@ -108,7 +108,7 @@ fn cell(name: &str, value: &str) -> anyhow::Result<Value> {
 /// Sends `requests` over `connections` connections and waits for all answers.
 pub(super) async fn replay(url: &str, requests: Vec<Request>, connections: usize) -> anyhow::Result<Replay> {
     let client = reqwest::Client::builder().pool_max_idle_per_host(connections).build()?;
-    let url = format!("{url}/v1/models/flights:predict");
+    let url = format!("{url}:predict");
     let requests = Arc::new(requests);
     let next = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();

@@ -72,9 +72,25 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
         }
         return Ok(());
     }
+    if let Some(what) = computed_wrongly(node) {
+        return Err(OpError::Unknown(what));
+    }
     let known = glue::library_has(name) && !ML_OTHER.contains(&name.as_str());
     let domain = matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft");
     if known && domain { Ok(()) } else { Err(unknown(node)) }
+}
+
+/// What the library is known to answer wrongly, without an error.
+fn computed_wrongly(node: &NodeProto) -> Option<String> {
+    let attribute = match node.op_type.as_str() {
+        "LSTM" | "GRU" | "RNN" => "direction",
+        "DepthToSpace" | "SpaceToDepth" => "mode",
+        _ => return None,
+    };
+    let text = &node.attribute.iter().find(|other| other.name == attribute)?.s;
+    let is_right = matches!(text.as_slice(), b"" | b"forward" | b"DCR");
+    let shown = super::validate::shown(&String::from_utf8_lossy(text));
+    (!is_right).then(|| format!("{} with {attribute} {shown}", node.op_type))
 }
 
 fn unknown(node: &NodeProto) -> OpError {

@@ -51,9 +51,7 @@ pub(super) fn probit(value: f32) -> f32 {
     #[expect(clippy::approx_constant, reason = "onnxruntime's constant: the same digits give the same answers")]
     let v = 2.0 / (3.14159 * 0.147) + 0.5 * log;
     let v2 = 1.0 / 0.147 * log;
-    #[expect(clippy::approx_constant, reason = "onnxruntime's constant: the same digits give the same answers")]
-    let sqrt2 = 1.414_213_56_f32;
-    sqrt2 * sign * (-v + (v * v - v2).sqrt()).sqrt()
+    std::f32::consts::SQRT_2 * sign * (-v + (v * v - v2).sqrt()).sqrt()
 }
 
 fn softmax(scores: &mut [f32]) {

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// The text is not a time.
+/// The text is not a time; the message says what is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected a time such as 2013-09-01, 2013-09-01T05:15, 2013-09-01T05:15:00Z or seconds since 1970")]
+#[error("a time such as 2013-09-01, 2013-09-01T05:15, 2013-09-01T05:15:00Z or seconds since 1970")]
 pub struct TimeParseError;
 
 /// Reads an ISO 8601 date or date and time (with or without an offset), or whole seconds since 1970. A time without an

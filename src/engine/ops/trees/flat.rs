@@ -67,6 +67,8 @@ const FEATURE: u32 = (1 << 30) - 1;
 const NAN_PASSES: u32 = 1 << 30;
 const IS_EQUAL: u32 = 1 << 31;
 const ROWS_IN_BLOCK: usize = 64;
+/// Rows that walk a tree side by side.
+const ABREAST: usize = 8;
 
 /// A branch, or a leaf where `child` is 0 (the first root is nobody's child).
 #[derive(Debug, Clone, Copy)]
@@ -153,21 +155,74 @@ impl<T: Real> Flat<T> {
         }
     }
 
+    /// Where `row` goes from `step`, a branch.
+    #[inline(always)]
+    fn next<const PLAIN: bool>(step: Step<T>, value: T) -> usize {
+        let mut pass = value <= step.value;
+        if !PLAIN {
+            // Without jumps: the processor cannot guess them here.
+            let is_equal = step.feature & IS_EQUAL != 0;
+            pass &= !is_equal | (step.value <= value);
+            pass |= value.is_missing() & (step.feature & NAN_PASSES != 0);
+        }
+        step.child as usize + usize::from(!pass)
+    }
+
     /// The leaf that `row` reaches.
     #[inline(always)]
     fn leaf<const PLAIN: bool>(&self, root: u32, row: &[T]) -> Step<T> {
         let mut step = self.steps[root as usize];
         while step.child != 0 {
-            let value = row[(step.feature & FEATURE) as usize];
-            let mut pass = value <= step.value;
-            if !PLAIN {
-                let equal = value <= step.value && step.value <= value;
-                pass = if step.feature & IS_EQUAL == 0 { pass } else { equal };
-                pass |= value.is_missing() & (step.feature & NAN_PASSES != 0);
-            }
-            step = self.steps[step.child as usize + usize::from(!pass)];
+            step = self.steps[Self::next::<PLAIN>(step, row[(step.feature & FEATURE) as usize])];
         }
         step
+    }
+
+    /// The leaves that rows reach, all going one step at a time, so that one need not wait for the memory of another.
+    #[inline(always)]
+    fn leaves<const PLAIN: bool>(&self, root: u32, rows: [&[T]; ABREAST]) -> [Step<T>; ABREAST] {
+        let mut places = [root as usize; ABREAST];
+        let mut steps = [self.steps[root as usize]; ABREAST];
+        loop {
+            let mut open = 0;
+            for ((row, step), place) in rows.iter().zip(&mut steps).zip(&mut places) {
+                // A row that has arrived stays, by a choice instead of a jump.
+                let is_branch = step.child != 0;
+                let feature = if is_branch { step.feature & FEATURE } else { 0 };
+                let next = Self::next::<PLAIN>(*step, row[feature as usize]);
+                *place = if is_branch { next } else { *place };
+                open |= step.child;
+                *step = self.steps[*place];
+            }
+            if open == 0 {
+                return steps;
+            }
+        }
+    }
+
+    /// Calls `reached` with the place of every row of `block` and its leaf.
+    #[inline(always)]
+    fn walk<const PLAIN: bool>(
+        &self,
+        root: u32,
+        block: &[T],
+        n_features: usize,
+        mut reached: impl FnMut(usize, Step<T>),
+    ) {
+        let groups = block.chunks_exact(n_features * ABREAST);
+        let rest = groups.remainder();
+        let mut place = 0;
+        for group in groups {
+            let rows = std::array::from_fn(|row| &group[row * n_features..(row + 1) * n_features]);
+            for leaf in self.leaves::<PLAIN>(root, rows) {
+                reached(place, leaf);
+                place += 1;
+            }
+        }
+        for row in rest.chunks_exact(n_features) {
+            reached(place, self.leaf::<PLAIN>(root, row));
+            place += 1;
+        }
     }
 
     /// Calls `finish` with the scores of every row of `rows` (`[n_rows, n_features]`), in order.
@@ -191,9 +246,7 @@ impl<T: Real> Flat<T> {
     ) {
         let mut sums = [T::default(); ROWS_IN_BLOCK];
         for &root in &self.roots {
-            for (row, sum) in block.chunks_exact(n_features).zip(&mut sums) {
-                *sum = sum.plus(self.leaf::<PLAIN>(root, row).value);
-            }
+            self.walk::<PLAIN>(root, block, n_features, |row, leaf| sums[row] = sums[row].plus(leaf.value));
         }
         let mut values = vec![T::default(); self.n_targets];
         let mut scored = vec![false; self.n_targets];
@@ -210,26 +263,25 @@ impl<T: Real> Flat<T> {
         let mut scored = vec![false; n_rows * self.n_targets];
         let aggregate = self.aggregate;
         for &root in &self.roots {
-            let slots = values.chunks_exact_mut(self.n_targets).zip(scored.chunks_exact_mut(self.n_targets));
-            for (row, (values, scored)) in block.chunks_exact(n_features).zip(slots) {
-                let leaf = self.leaf::<PLAIN>(root, row).feature as usize;
+            self.walk::<PLAIN>(root, block, n_features, |row, leaf| {
+                let leaf = leaf.feature as usize;
                 let (start, end) = (self.leaves[leaf] as usize, self.leaves[leaf + 1] as usize);
                 for &(target, weight) in &self.weights[start..end] {
-                    let (value, scored) = (&mut values[target as usize], &mut scored[target as usize]);
+                    let slot = row * self.n_targets + target as usize;
                     let replaces = match aggregate {
                         Aggregate::Sum | Aggregate::Average => {
-                            *value = value.plus(weight);
+                            values[slot] = values[slot].plus(weight);
                             false
                         }
-                        Aggregate::Min => !*scored || weight < *value,
-                        Aggregate::Max => !*scored || *value < weight,
+                        Aggregate::Min => !scored[slot] || weight < values[slot],
+                        Aggregate::Max => !scored[slot] || values[slot] < weight,
                     };
                     if replaces {
-                        *value = weight;
+                        values[slot] = weight;
                     }
-                    *scored = true;
+                    scored[slot] = true;
                 }
-            }
+            });
         }
         for (values, scored) in values.chunks_exact(self.n_targets).zip(scored.chunks_exact(self.n_targets)) {
             finish(Scores { values, scored });

@@ -191,7 +191,13 @@ impl RegressRow<'_> {
     fn finish<T: Real>(&mut self, scores: Scores<'_, T>) {
         let Regressor { average_over, base, post, .. } = self.of;
         let start = self.scores.len();
-        for (target, &value) in scores.values.iter().enumerate() {
+        let only_one = scores.values.len() == 1;
+        for (target, (&value, &scored)) in scores.values.iter().zip(scores.scored).enumerate() {
+            // onnxruntime leaves a target at 0 where no leaf scored it, whatever its base value, if there are several.
+            if !scored && !only_one {
+                self.scores.push(0.0);
+                continue;
+            }
             let value = average_over.map_or(value, |n| value.over(T::of(n)));
             let value = base.get(target).map_or(value, |&base| value.plus(T::of(base)));
             self.scores.push(value.single());

@@ -48,13 +48,14 @@ impl Cuts {
 fn ends(distinct: &[(f32, usize)], bins_max: usize) -> Vec<usize> {
     let mut rows_left: usize = distinct.iter().map(|&(_, count)| count).sum();
     let mut bins_left = bins_max;
-    let share = rows_left / bins_max;
-    let is_big = |count: usize| share <= count;
+    let n_rows = rows_left;
+    // Fewer than `bins_max` values can be this frequent.
+    let is_big = |count: usize| n_rows < count * bins_max;
     for &(_, count) in distinct.iter().filter(|&&(_, count)| is_big(count)) {
         rows_left -= count;
         bins_left -= 1;
     }
-    let mut target = rows_left / bins_left.max(1);
+    let mut target = rows_left.div_ceil(bins_left.max(1));
     let (mut ends, mut in_bin) = (Vec::with_capacity(bins_max), 0);
     for (place, &(_, count)) in distinct.iter().enumerate() {
         in_bin += count;
@@ -68,7 +69,7 @@ fn ends(distinct: &[(f32, usize)], bins_max: usize) -> Vec<usize> {
             in_bin = 0;
             if !is_big(count) {
                 bins_left = bins_left.saturating_sub(1);
-                target = rows_left / bins_left.max(1);
+                target = rows_left.div_ceil(bins_left.max(1));
             }
         }
     }

@@ -1,0 +1,1 @@
+2one2two2many2many2many2oneBb

@@ -1,0 +1,13 @@
+//! A real server on free ports, asked over HTTP as its users ask it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod integration {
+    pub(crate) mod harness;
+
+    mod drain;
+    mod lifecycle;
+    mod limits;
+    mod prometheus;
+    mod swap;
+}
