@@ -4,6 +4,7 @@ pub mod config;
 pub mod drift;
 pub mod engine;
 pub mod evaluation;
+pub mod http;
 pub mod lifecycle;
 pub mod metrics;
 pub mod model;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::DecodeLimits;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -14,7 +15,7 @@ use crate::slot::Slots;
 pub struct HttpOptions {
     /// Deadline of a prediction.
     pub request_timeout: Duration,
-    /// A body that stalls for so long ends its request.
+    /// A prediction's body must be there by then; a larger upload must not stall for so long.
     pub body_timeout: Duration,
     /// Largest body of a prediction request, bytes.
     pub body_bytes_max: usize,
@@ -24,6 +25,13 @@ pub struct HttpOptions {
     pub rows_max: usize,
     /// Deepest nesting of JSON.
     pub nesting_max: usize,
+}
+
+impl HttpOptions {
+    /// The limits of one body's content.
+    pub fn decode_limits(&self) -> DecodeLimits {
+        DecodeLimits { rows_max: self.rows_max, nesting_max: self.nesting_max, ..DecodeLimits::default() }
+    }
 }
 
 /// What the routes reach; shared by both listeners.

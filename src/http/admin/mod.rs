@@ -1,0 +1,234 @@
+//! What operators do: list, inspect, register, verify, activate, roll back.
+
+mod guard;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::response::Response;
+use http::{StatusCode, request::Parts};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::body::{self, BodyLimits};
+use super::error::{ApiError, Face};
+use super::json::clip;
+use super::predict::{Pick, find, heavy};
+use super::segments::{Segments, before_verb, verb, without_verb};
+use super::{AppState, json_value, parse_small};
+use crate::drift::WindowReport;
+use crate::lifecycle::{Activation, Actor, Upload};
+use crate::model::{Manifest, ModelName, Version};
+
+pub(super) use guard::guard;
+
+/// Bodies of commands hold a number and a reason.
+const COMMAND_BYTES_MAX: usize = 64 << 10;
+const VERBS: [&str; 2] = ["activate", "rollback"];
+
+fn model_name(name: &str) -> Result<ModelName, ApiError> {
+    name.parse().map_err(|_| ApiError::UnknownModel(clip(name)))
+}
+
+fn version_number(model: &ModelName, version: &str) -> Result<Version, ApiError> {
+    version.parse().map_err(|_| ApiError::UnknownVersion { model: model.to_string(), version: clip(version) })
+}
+
+/// Who asks: the name that the client gives, and the address that it has.
+fn actor(parts: &Parts) -> Actor {
+    let who = parts.headers.get("x-gudgeon-actor").and_then(|who| who.to_str().ok()).filter(|who| !who.is_empty());
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    Actor {
+        who: who.map_or_else(|| "admin".to_owned(), clip),
+        from: peer.map(|ConnectInfo(peer)| peer.ip().to_string()),
+    }
+}
+
+pub(super) async fn models(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
+    let models = state.lifecycle.run(|lifecycle| lifecycle.list()).await?;
+    Ok(json_value(&json!({ "models": models })))
+}
+
+pub(super) async fn model(
+    State(state): State<Arc<AppState>>,
+    Segments(segment): Segments<String>,
+) -> Result<Response, ApiError> {
+    let model = model_name(without_verb(&segment, &VERBS)?)?;
+    let status = state.lifecycle.run(move |lifecycle| lifecycle.inspect(&model)).await?;
+    Ok(json_value(&status))
+}
+
+pub(super) async fn history(
+    State(state): State<Arc<AppState>>,
+    Segments(model): Segments<String>,
+) -> Result<Response, ApiError> {
+    let model = model_name(&model)?;
+    let history = state.lifecycle.run(move |lifecycle| lifecycle.history(&model)).await?;
+    Ok(json_value(&json!({ "events": history.events, "unreadable_lines": history.n_unreadable })))
+}
+
+#[derive(Serialize)]
+struct DriftBody<'a> {
+    model: &'a ModelName,
+    version: Version,
+    /// Whether there is anything to watch.
+    is_watched: bool,
+    /// Rows still wanted for the reference profile.
+    bootstrap_rows_left: usize,
+    windows: Vec<WindowReport>,
+}
+
+pub(super) async fn drift(
+    State(state): State<Arc<AppState>>,
+    Segments(model): Segments<String>,
+) -> Result<Response, ApiError> {
+    let servable = Pick::Champion.acquire(&*find(&state, &model)?)?;
+    let monitor = servable.monitor();
+    let body = DriftBody {
+        model: servable.model(),
+        version: servable.version(),
+        is_watched: monitor.is_some(),
+        bootstrap_rows_left: monitor.map_or(0, |monitor| monitor.bootstrap_rows_left()),
+        windows: monitor.map_or_else(Vec::new, |monitor| heavy(usize::MAX, || monitor.reports())),
+    };
+    Ok(json_value(&body))
+}
+
+#[derive(Serialize)]
+struct VersionBody {
+    #[serde(flatten)]
+    status: crate::lifecycle::VersionStatus,
+    manifest: Option<Manifest>,
+}
+
+pub(super) async fn version(
+    State(state): State<Arc<AppState>>,
+    Segments((model, segment)): Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let model = model_name(&model)?;
+    let version = version_number(&model, without_verb(&segment, &["verify"])?)?;
+    let name = model.clone();
+    let (status, manifest) = state
+        .lifecycle
+        .run(move |lifecycle| {
+            let status = lifecycle.inspect(&name)?;
+            let found = status.versions.into_iter().find(|status| status.version == version);
+            // A manifest that cannot be read is told of as the version's problem.
+            Ok((found, lifecycle.manifest(&name, version).ok().flatten()))
+        })
+        .await?;
+    let unknown = || ApiError::UnknownVersion { model: model.to_string(), version: version.to_string() };
+    Ok(json_value(&VersionBody { status: status.ok_or_else(unknown)?, manifest }))
+}
+
+pub(super) async fn verify(
+    State(state): State<Arc<AppState>>,
+    Segments((model, segment)): Segments<(String, String)>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let model = model_name(&model)?;
+    let version = version_number(&model, before_verb(&segment, "verify")?)?;
+    let actor = actor(&request.into_parts().0);
+    let name = model.clone();
+    let report = state.lifecycle.run(move |lifecycle| lifecycle.verify(&name, version, actor)).await?;
+    Ok(json_value(&json!({ "model": model, "version": version, "report": report })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Activate {
+    version: Version,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollBack {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// `:activate` and `:rollback`.
+pub(super) async fn steer(
+    State(state): State<Arc<AppState>>,
+    Segments(segment): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (name, verb) = match verb(&segment) {
+        (name, Some(verb)) if VERBS.contains(&verb) => (name, verb),
+        (_, Some(_)) => return Err(ApiError::UnknownRoute),
+        (_, None) => return Err(ApiError::Method { allow: Some("GET, HEAD") }),
+    };
+    let model = model_name(name)?;
+    let (parts, body) = request.into_parts();
+    body::expect_json(&parts.headers)?;
+    let stall = state.options.body_timeout;
+    let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall) };
+    let body = body::read(&parts.headers, body, limits).await?;
+    let actor = actor(&parts);
+    let activation: Activation = if verb == "activate" {
+        let expected = "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string";
+        let Activate { version, reason } = parse_small(&body, Face::V1, expected)?;
+        state.lifecycle.run(move |lifecycle| lifecycle.activate(&model, version, actor, reason)).await?
+    } else {
+        let expected = "an object with perhaps \"reason\", a string, or nothing";
+        let RollBack { reason } =
+            if body.is_empty() { RollBack::default() } else { parse_small(&body, Face::V1, expected)? };
+        state.lifecycle.run(move |lifecycle| lifecycle.roll_back(&model, actor, reason)).await?
+    };
+    Ok(json_value(&activation))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegisterQuery {
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    activate: bool,
+}
+
+/// Registers the body, a graph, as a new version; `activate=true` makes it the active one too.
+pub(super) async fn register(
+    State(state): State<Arc<AppState>>,
+    Segments(model): Segments<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let model = model_name(&model)?;
+    let (parts, body) = request.into_parts();
+    let query = Query::<RegisterQuery>::try_from_uri(&parts.uri).map_err(|_| {
+        let expected = "label, reason and activate (true or false)";
+        ApiError::BadInput { face: Face::V1, mismatch: crate::model::Mismatch::new("query", expected, "another form") }
+    })?;
+    let Query(RegisterQuery { label, reason, activate }) = query;
+    body::expect_bytes(&parts.headers)?;
+    let options = &state.options;
+    let limits = BodyLimits { bytes_max: options.upload_bytes_max, stall: options.body_timeout, total: None };
+    let graph = body::read(&parts.headers, body, limits).await?;
+    let actor = actor(&parts);
+    let upload = Upload { model: graph.into(), label, why: reason.clone(), actor: actor.clone() };
+    let name = model.clone();
+    let registered = state.lifecycle.run(move |lifecycle| lifecycle.register(&name, upload)).await?;
+    let version = registered.version;
+    let mut answer = json!({
+        "model": model,
+        "version": version,
+        "model_sha256": registered.model_digest,
+        "manifest_sha256": registered.manifest_digest,
+    });
+    if activate {
+        let activated = state.lifecycle.run(move |lifecycle| lifecycle.activate(&model, version, actor, reason)).await;
+        // The version is there whatever became of the activation: the answer says both.
+        answer["activation"] = match activated {
+            Ok(activation) => json!(activation),
+            Err(error) => json!({ "error": error.to_string(), "code": error.kind().1 }),
+        };
+    }
+    let mut response = json_value(&answer);
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}

@@ -1,0 +1,158 @@
+//! Bodies: what they may be declared as, how large they may be, how long they may take.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+
+use super::error::ApiError;
+
+/// Room that is made ahead for a declared length; more grows as bytes come.
+const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// Refuses a declared type that is not JSON. None is fine, and so is what `curl -d` declares.
+///
+/// # Errors
+/// [`ApiError::MediaType`].
+pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    const EXPECTED: &str = "application/json";
+    expect_plain(headers, EXPECTED)?;
+    let Some(declared) = declared_type(headers, EXPECTED)? else { return Ok(()) };
+    let (essence, parameters) = declared.split_once(';').unwrap_or((&declared, ""));
+    let essence = essence.trim();
+    let is_json = matches!(essence, "application/json" | "text/json" | "application/x-www-form-urlencoded")
+        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let charset = parameters.split(';').filter_map(|parameter| parameter.trim().strip_prefix("charset=")).next();
+    let is_utf8 = charset.is_none_or(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"));
+    if is_json && is_utf8 { Ok(()) } else { Err(ApiError::MediaType { expected: EXPECTED }) }
+}
+
+/// Refuses a declared type that is not plain bytes. None is fine, and so is what `curl --data-binary` declares.
+///
+/// # Errors
+/// [`ApiError::MediaType`].
+pub(super) fn expect_bytes(headers: &HeaderMap) -> Result<(), ApiError> {
+    const EXPECTED: &str = "application/octet-stream";
+    expect_plain(headers, EXPECTED)?;
+    let Some(declared) = declared_type(headers, EXPECTED)? else { return Ok(()) };
+    let known = ["application/octet-stream", "application/onnx", "application/x-www-form-urlencoded"];
+    if known.contains(&declared.trim()) { Ok(()) } else { Err(ApiError::MediaType { expected: EXPECTED }) }
+}
+
+/// Compressed bodies are not read.
+fn expect_plain(headers: &HeaderMap, expected: &'static str) -> Result<(), ApiError> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(ApiError::MediaType { expected }),
+        _ => Ok(()),
+    }
+}
+
+fn declared_type(headers: &HeaderMap, expected: &'static str) -> Result<Option<String>, ApiError> {
+    let declared = headers.get(header::CONTENT_TYPE).map(|declared| declared.to_str());
+    let declared = declared.transpose().map_err(|_| ApiError::MediaType { expected })?;
+    Ok(declared.map(str::to_ascii_lowercase).filter(|declared| !declared.is_empty()))
+}
+
+/// Limits of one body.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimits {
+    /// The most bytes.
+    pub(super) bytes_max: usize,
+    /// The longest that the next part of it may take.
+    pub(super) stall: Duration,
+    /// The longest that all of it may take; `None` only watches for stalls.
+    pub(super) total: Option<Duration>,
+}
+
+/// Reads a body to its end. A declared length over the limit is refused before anything is read.
+///
+/// # Errors
+/// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`].
+pub(super) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    let BodyLimits { bytes_max, stall, total } = limits;
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared = declared.unwrap_or(0);
+    if u64::try_from(bytes_max).is_ok_and(|max| max < declared) {
+        return Err(ApiError::TooLarge { limit: bytes_max });
+    }
+    let reading = read_frames(body, bytes_max, usize::try_from(declared).unwrap_or(0), stall);
+    match total {
+        Some(total) => tokio::time::timeout(total, reading).await.unwrap_or(Err(ApiError::RequestTimeout)),
+        None => reading.await,
+    }
+}
+
+async fn read_frames(mut body: Body, bytes_max: usize, declared: usize, stall: Duration) -> Result<Bytes, ApiError> {
+    let mut first = Bytes::new();
+    let mut joined = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(stall, body.frame()).await.map_err(|_| ApiError::RequestTimeout)?;
+        let Some(frame) = frame else { break };
+        let Ok(frame) = frame else { return Err(ApiError::BrokenBody("it broke off")) };
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes_max < first.len() + joined.len() + data.len() {
+            return Err(ApiError::TooLarge { limit: bytes_max });
+        }
+        if first.is_empty() && joined.is_empty() {
+            // Most bodies come in one part: nothing is copied then.
+            first = data;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.reserve(declared.min(AHEAD_BYTES_MAX).max(first.len() + data.len()));
+            joined.extend_from_slice(&std::mem::take(&mut first));
+        }
+        joined.extend_from_slice(&data);
+    }
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[track_caller]
+    fn check(field: Option<(header::HeaderName, &str)>, expected: bool) {
+        let headers: HeaderMap =
+            field.into_iter().map(|(name, value)| (name, HeaderValue::from_str(value).unwrap())).collect();
+        assert_eq!(expect_json(&headers).is_ok(), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn json_is_taken_undeclared_and_as_curl_declares_it() {
+        check(None, true);
+        for taken in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/x-www-form-urlencoded",
+            "application/vnd.api+json",
+            "application/json;charset=\"utf-8\"",
+        ] {
+            check(Some((header::CONTENT_TYPE, taken)), true);
+        }
+        for refused in
+            ["text/csv", "application/octet-stream", "application/json; charset=utf-16", "multipart/form-data"]
+        {
+            check(Some((header::CONTENT_TYPE, refused)), false);
+        }
+        check(Some((header::CONTENT_ENCODING, "gzip")), false);
+        check(Some((header::CONTENT_ENCODING, "identity")), true);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_limited_in_size_and_time() {
+        let limits = BodyLimits { bytes_max: 4, stall: Duration::from_secs(1), total: None };
+        let none = HeaderMap::new();
+        assert_eq!(read(&none, Body::from("1234"), limits).await.unwrap(), "1234");
+        assert_eq!(read(&none, Body::from("12345"), limits).await, Err(ApiError::TooLarge { limit: 4 }));
+        let parts = futures_util::stream::iter(["12", "34"].map(Ok::<_, std::io::Error>));
+        assert_eq!(read(&none, Body::from_stream(parts), limits).await.unwrap(), "1234");
+        let silent = || Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert_eq!(read(&none, silent(), limits).await, Err(ApiError::RequestTimeout));
+        let declared = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("1099511627776"))]);
+        assert_eq!(read(&declared, silent(), limits).await, Err(ApiError::TooLarge { limit: 4 }));
+    }
+}

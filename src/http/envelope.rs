@@ -1,0 +1,77 @@
+//! What surrounds every request: its id, the checks of its head, and the net under panics.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use uuid::Uuid;
+
+use super::AppState;
+use super::error::ApiError;
+
+/// The header field that carries a request's id, in and out.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_BYTES_MAX: usize = 64;
+/// The most bytes of all header fields together.
+const HEADER_BYTES_MAX: usize = 64 << 10;
+
+/// A request's id: the caller's where it is a sane one, else made here.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    fn of(headers: &HeaderMap) -> Self {
+        let is_sane = |value: &&HeaderValue| {
+            let bytes = value.as_bytes();
+            let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(is_known)
+        };
+        if let Some(value) = headers.get(REQUEST_ID).filter(is_sane) {
+            return Self(value.clone());
+        }
+        let mut buffer = Uuid::encode_buffer();
+        let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        Self(HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none")))
+    }
+
+    /// The id as text.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// Wraps a request: gives it an id, refuses a head that cannot be right, and turns a panic into a 500.
+pub(super) async fn wrap(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers());
+    let mut response = match check_head(&request) {
+        Err(error) => error.into_response(),
+        Ok(()) => {
+            request.extensions_mut().insert(id.clone());
+            AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+                state.metrics.count_panic();
+                tracing::error!(request_id = id.as_str(), "a route panicked; the request got a 500");
+                ApiError::Internal.into_response()
+            })
+        }
+    };
+    response.headers_mut().insert(REQUEST_ID, id.0);
+    response
+}
+
+fn check_head(request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let is_missing = hosts.next().is_none() && request.uri().authority().is_none();
+    if (is_missing && request.version() == Version::HTTP_11) || hosts.next().is_some() {
+        return Err(ApiError::BrokenHead("expected one host field"));
+    }
+    let n_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if HEADER_BYTES_MAX < n_bytes {
+        return Err(ApiError::HeadersTooLarge { limit: HEADER_BYTES_MAX });
+    }
+    Ok(())
+}

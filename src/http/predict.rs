@@ -1,0 +1,235 @@
+//! A prediction from its request to its answer, whatever the face: the one place where outcomes are counted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use super::body::{self, BodyLimits};
+use super::envelope::RequestId;
+use super::error::{ApiError, Face};
+use super::json::clip;
+use super::{AppState, json_response, v1, v2};
+use crate::batch::RunError;
+use crate::metrics::{Held, Outcome};
+use crate::model::{Alias, Checked, Signature, Version};
+use crate::slot::{Servable, Slot};
+use crate::tensor::NamedTensor;
+
+const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
+const MODEL_NAME: HeaderName = HeaderName::from_static("x-model-name");
+const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-request-timeout-ms");
+const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+/// From this size on, reading and writing JSON takes longer than a runtime worker should be held.
+const HEAVY_BYTES: usize = 64 << 10;
+
+/// Which of a model's versions is to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// The active one.
+    Champion,
+    /// The one with this number.
+    Version(Version),
+    /// The one under this alias.
+    Alias(Alias),
+}
+
+impl Pick {
+    /// The servable, acquired once for all that follows.
+    pub(super) fn acquire(self, slot: &Slot) -> Result<Arc<Servable>, ApiError> {
+        let unknown = |version: String| ApiError::UnknownVersion { model: slot.name().to_string(), version };
+        match self {
+            Self::Champion => {
+                let reason = "the model has no active version";
+                slot.acquire().ok_or(ApiError::Unavailable { reason, retry_after_s: 1 })
+            }
+            Self::Version(version) => slot.acquire_version(version).ok_or_else(|| unknown(version.to_string())),
+            Self::Alias(alias) => slot.acquire_alias(alias).ok_or_else(|| unknown(alias.to_string())),
+        }
+    }
+}
+
+/// The slot of the model called `name`.
+///
+/// # Errors
+/// [`ApiError::UnknownModel`].
+pub(super) fn find(state: &AppState, name: &str) -> Result<Arc<Slot>, ApiError> {
+    state.slots.find(name).ok_or_else(|| ApiError::UnknownModel(clip(name)))
+}
+
+/// Answers a prediction request.
+pub(super) async fn answer(
+    state: &AppState,
+    target: Result<(Arc<Slot>, Pick), ApiError>,
+    request: Request,
+    face: Face,
+) -> Response {
+    let (slot, pick) = match target {
+        Ok(target) => target,
+        Err(error) => {
+            state.metrics.count_unrouted();
+            return error.into_response();
+        }
+    };
+    let _in_flight = Held::new(&slot.metrics().in_flight);
+    let received = Received::read(state, request, face).await;
+    let started = Instant::now();
+    let servable = match pick.acquire(&slot) {
+        Ok(servable) => servable,
+        Err(error) => {
+            state.metrics.count_unrouted();
+            return error.into_response();
+        }
+    };
+    let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
+    let result = match received {
+        Ok(received) => received.predict(state, &servable, started).await,
+        Err(error) => Err(error),
+    };
+    counted.end(&result);
+    let mut response = result.map_or_else(ApiError::into_response, json_response);
+    let headers = response.headers_mut();
+    for (name, text) in [(MODEL_VERSION, servable.version_text()), (MODEL_NAME, servable.model().as_str())] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// Counts a request however it ends; one that is dropped on the way was cancelled.
+struct Counted<'a> {
+    servable: &'a Servable,
+    started: Instant,
+    outcome: Outcome,
+}
+
+impl Counted<'_> {
+    fn end(mut self, result: &Result<Vec<u8>, ApiError>) {
+        self.outcome = match result {
+            Ok(_) => Outcome::Ok,
+            Err(ApiError::Overloaded { .. }) => Outcome::Rejected,
+            Err(ApiError::DeadlinePassed { .. }) => Outcome::Timeout,
+            Err(ApiError::Unavailable { .. }) => Outcome::Unavailable,
+            Err(ApiError::ModelFailed | ApiError::Internal) => Outcome::Failed,
+            Err(_) => Outcome::Invalid,
+        };
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let metrics = self.servable.metrics();
+        metrics.requests(self.outcome).inc();
+        metrics.request_duration.observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+/// A request that has arrived in full.
+struct Received {
+    body: Bytes,
+    timeout: Duration,
+    face: Face,
+    id: Option<RequestId>,
+}
+
+impl Received {
+    async fn read(state: &AppState, request: Request, face: Face) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        if face == Face::V2 && parts.headers.contains_key(HEADER_LENGTH) {
+            return Err(ApiError::BinaryTensors);
+        }
+        body::expect_json(&parts.headers)?;
+        let options = &state.options;
+        let timeout = timeout(&parts.headers, options.request_timeout, face)?;
+        let limits = BodyLimits {
+            bytes_max: options.body_bytes_max,
+            stall: options.body_timeout,
+            total: Some(options.body_timeout),
+        };
+        let body = body::read(&parts.headers, body, limits).await?;
+        Ok(Self { body, timeout, face, id: parts.extensions.get::<RequestId>().cloned() })
+    }
+
+    async fn predict(self, state: &AppState, servable: &Servable, started: Instant) -> Result<Vec<u8>, ApiError> {
+        let (signature, limits) = (servable.signature(), state.options.decode_limits());
+        let decode_error = |error| ApiError::decode(self.face, error);
+        let n_bytes = self.body.len();
+        match self.face {
+            Face::V1 => {
+                let decode = || v1::decode(&self.body, signature, &limits).map_err(decode_error);
+                let v1::Decoded { inputs, form } = heavy(n_bytes, decode)?;
+                let inputs = self.check(signature, inputs)?;
+                let n_rows = inputs.n_rows();
+                let outputs = self.run(servable, inputs, started).await?;
+                let (model, version) = (servable.model(), servable.version());
+                let answer = v1::Answer { model, version, signature, outputs: &outputs, n_rows, form };
+                heavy(n_bytes, || v1::encode(&answer)).map_err(|_| ApiError::Internal)
+            }
+            Face::V2 => {
+                let decode = || v2::decode(&self.body, signature, &limits).map_err(decode_error);
+                let v2::InferRequest { id, inputs, outputs: wanted } = heavy(n_bytes, decode)?;
+                let inputs = self.check(signature, inputs)?;
+                let outputs = self.run(servable, inputs, started).await?;
+                let answer = v2::InferAnswer {
+                    model: servable.model(),
+                    version: servable.version(),
+                    id: id.as_deref(),
+                    signature,
+                    outputs: &outputs,
+                    wanted: &wanted,
+                };
+                heavy(n_bytes, || v2::encode(&answer)).map_err(|_| ApiError::Internal)
+            }
+        }
+    }
+
+    fn check(&self, signature: &Signature, inputs: Vec<NamedTensor>) -> Result<Checked, ApiError> {
+        signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })
+    }
+
+    async fn run(
+        &self,
+        servable: &Servable,
+        inputs: Checked,
+        started: Instant,
+    ) -> Result<crate::batch::Outputs, ApiError> {
+        let result = servable.predict(inputs, started + self.timeout).await;
+        result.map_err(|error| match error {
+            RunError::QueueFull { .. } => ApiError::Overloaded { retry_after_s: 1 },
+            RunError::Deadline => {
+                ApiError::DeadlinePassed { timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX) }
+            }
+            RunError::Stopped => ApiError::Unavailable { reason: "the server is stopping", retry_after_s: 1 },
+            RunError::Engine(error) => {
+                let (model, version) = (servable.model(), servable.version());
+                let request_id = self.id.as_ref().map(RequestId::as_str);
+                tracing::warn!(%model, %version, request_id, %error, "{model} version {version} failed on a request");
+                ApiError::ModelFailed
+            }
+        })
+    }
+}
+
+/// The time that a request has: the server's, or less where the caller says so.
+fn timeout(headers: &HeaderMap, timeout_max: Duration, face: Face) -> Result<Duration, ApiError> {
+    let Some(asked) = headers.get(TIMEOUT_MS) else { return Ok(timeout_max) };
+    let millis = asked.to_str().ok().and_then(|text| text.parse::<u64>().ok()).filter(|millis| 0 < *millis);
+    let millis = millis.ok_or_else(|| {
+        let expected = "a whole number of milliseconds from 1";
+        let mismatch = crate::model::Mismatch::new(TIMEOUT_MS.as_str(), expected, "another value");
+        ApiError::BadInput { face, mismatch }
+    })?;
+    Ok(Duration::from_millis(millis).min(timeout_max))
+}
+
+/// Runs `work` where it may take long without holding up the requests that share this worker.
+pub(super) fn heavy<T>(n_bytes: usize, work: impl FnOnce() -> T) -> T {
+    let has_other_workers =
+        || Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if HEAVY_BYTES <= n_bytes && has_other_workers() { tokio::task::block_in_place(work) } else { work() }
+}

@@ -1,0 +1,147 @@
+//! Every route there is: what is served, what the documentation lists and what the tests walk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use super::{AppState, admin, probes, v1, v2};
+use crate::metrics::Listener;
+
+/// One route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The listener that serves it.
+    pub listener: Listener,
+    /// The method; HEAD goes with GET.
+    pub method: &'static str,
+    /// The path, `{name}` standing for a segment or the part of it before a verb.
+    pub path: &'static str,
+    /// Whether it wants the admin token.
+    pub needs_token: bool,
+    /// What it is for.
+    pub purpose: &'static str,
+}
+
+impl Route {
+    /// The path without its verb: what the router matches.
+    pub fn pattern(&self) -> &'static str {
+        match self.path.rsplit_once(":") {
+            Some((pattern, _)) => pattern,
+            None => self.path,
+        }
+    }
+}
+
+const fn public(method: &'static str, path: &'static str, purpose: &'static str) -> Route {
+    Route { listener: Listener::Http, method, path, needs_token: false, purpose }
+}
+
+const fn ops(method: &'static str, path: &'static str, purpose: &'static str) -> Route {
+    Route { listener: Listener::Ops, method, path, needs_token: false, purpose }
+}
+
+const fn admin(method: &'static str, path: &'static str, purpose: &'static str) -> Route {
+    Route { listener: Listener::Ops, method, path, needs_token: true, purpose }
+}
+
+/// Every route of both listeners.
+pub const ROUTES: &[Route] = &[
+    public("GET", "/livez", "The process runs."),
+    public("GET", "/readyz", "Requests should be sent here."),
+    public("GET", "/v1/models", "The models by name."),
+    public("GET", "/v1/models/{model}", "The versions in memory, as TF Serving tells them."),
+    public("GET", "/v1/models/{model}/metadata", "What the active version takes and gives."),
+    public("GET", "/v1/models/{model}/versions/{version}", "One version in memory."),
+    public("GET", "/v1/models/{model}/versions/{version}/metadata", "What one version takes and gives."),
+    public("POST", "/v1/models/{model}:predict", "A prediction by the active version."),
+    public("POST", "/v1/models/{model}/versions/{version}:predict", "A prediction by one version."),
+    public("POST", "/v1/models/{model}/labels/{alias}:predict", "A prediction by the version under an alias."),
+    public("GET", "/v2", "The server, as the Open Inference Protocol tells it."),
+    public("GET", "/v2/health/live", "The process runs."),
+    public("GET", "/v2/health/ready", "Every model is ready."),
+    public("GET", "/v2/models/{model}", "What the active version takes and gives."),
+    public("GET", "/v2/models/{model}/ready", "The model is ready."),
+    public("POST", "/v2/models/{model}/infer", "A prediction by the active version."),
+    public("GET", "/v2/models/{model}/versions/{version}", "What one version takes and gives."),
+    public("GET", "/v2/models/{model}/versions/{version}/ready", "The version is in memory."),
+    public("POST", "/v2/models/{model}/versions/{version}/infer", "A prediction by one version."),
+    public("POST", "/v2/repository/index", "The versions in memory, with their state."),
+    ops("GET", "/livez", "The process runs."),
+    ops("GET", "/readyz", "Requests should be sent here."),
+    ops("GET", "/metrics", "Everything that is counted, in Prometheus' text form."),
+    admin("GET", "/admin/models", "Every model with its versions."),
+    admin("GET", "/admin/models/{model}", "One model with its versions."),
+    admin("POST", "/admin/models/{model}:activate", "Makes a version the active one."),
+    admin("POST", "/admin/models/{model}:rollback", "Makes the version before the active one."),
+    admin("GET", "/admin/models/{model}/history", "What was done to the model's versions."),
+    admin("GET", "/admin/models/{model}/drift", "How the live rows differ from the training data."),
+    admin("POST", "/admin/models/{model}/versions", "Registers a graph as a new version."),
+    admin("GET", "/admin/models/{model}/versions/{version}", "One version with its manifest."),
+    admin("POST", "/admin/models/{model}/versions/{version}:verify", "Tries a version out."),
+];
+
+/// What answers a method on a pattern. Paths that differ in their verb alone share one.
+fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
+    Some(match (method, pattern) {
+        ("GET", "/livez") => get(probes::live),
+        ("GET", "/readyz") => get(probes::ready),
+        ("GET", "/metrics") => get(probes::metrics),
+        ("GET", "/v1/models") => get(v1::routes::models),
+        ("GET", "/v1/models/{model}") => get(v1::routes::model),
+        ("GET", "/v1/models/{model}/metadata") => get(v1::routes::metadata),
+        ("GET", "/v1/models/{model}/versions/{version}") => get(v1::routes::version),
+        ("GET", "/v1/models/{model}/versions/{version}/metadata") => get(v1::routes::version_metadata),
+        ("POST", "/v1/models/{model}") => post(v1::routes::predict),
+        ("POST", "/v1/models/{model}/versions/{version}") => post(v1::routes::predict_version),
+        ("POST", "/v1/models/{model}/labels/{alias}") => post(v1::routes::predict_alias),
+        ("GET", "/v2") => get(v2::routes::server),
+        ("GET", "/v2/health/live") => get(v2::routes::live),
+        ("GET", "/v2/health/ready") => get(v2::routes::ready),
+        ("GET", "/v2/models/{model}") => get(v2::routes::model),
+        ("GET", "/v2/models/{model}/ready") => get(v2::routes::model_ready),
+        ("POST", "/v2/models/{model}/infer") => post(v2::routes::infer),
+        ("GET", "/v2/models/{model}/versions/{version}") => get(v2::routes::version),
+        ("GET", "/v2/models/{model}/versions/{version}/ready") => get(v2::routes::version_ready),
+        ("POST", "/v2/models/{model}/versions/{version}/infer") => post(v2::routes::infer_version),
+        ("POST", "/v2/repository/index") => post(v2::routes::index),
+        ("GET", "/admin/models") => get(admin::models),
+        ("GET", "/admin/models/{model}") => get(admin::model),
+        ("POST", "/admin/models/{model}") => post(admin::steer),
+        ("GET", "/admin/models/{model}/history") => get(admin::history),
+        ("GET", "/admin/models/{model}/drift") => get(admin::drift),
+        ("POST", "/admin/models/{model}/versions") => post(admin::register),
+        ("GET", "/admin/models/{model}/versions/{version}") => get(admin::version),
+        ("POST", "/admin/models/{model}/versions/{version}") => post(admin::verify),
+        _ => return None,
+    })
+}
+
+/// The routes of one listener, out of the table and nothing else.
+pub(super) fn router(listener: Listener) -> Router<Arc<AppState>> {
+    let mut seen = BTreeSet::new();
+    let mut router = Router::new();
+    for route in ROUTES.iter().filter(|route| route.listener == listener) {
+        if seen.insert((route.method, route.pattern()))
+            && let Some(handler) = handler(route.method, route.pattern())
+        {
+            router = router.route(route.pattern(), handler);
+        }
+    }
+    router
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_of_the_table_has_a_handler_and_admin_ones_want_the_token() {
+        for route in ROUTES {
+            assert!(handler(route.method, route.pattern()).is_some(), "{} {}", route.method, route.path);
+            assert_eq!(route.needs_token, route.path.starts_with("/admin"), "{}", route.path);
+            assert!(!route.needs_token || route.listener == Listener::Ops, "{}", route.path);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The v1 form (TF Serving, KServe v1): rows by feature name or position, or columns.
+
+mod columns;
+mod decode;
+mod encode;
+pub(super) mod routes;
+mod row;
+mod rows;
+mod table;
+mod target;
+
+pub use decode::{Decoded, Form, decode};
+pub use encode::{Answer, encode};

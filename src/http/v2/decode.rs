@@ -1,0 +1,200 @@
+//! An infer request: `{"id"?, "parameters"?, "inputs": [...], "outputs"?: [...]}`.
+//!
+//! Members that this build does not know are passed over, as the protocol's extensions want it.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::tensor::{OutputNameSeed, TensorSeed};
+use crate::http::json::{DecodeError, DecodeLimits, Faults, Ignored, Key, TextSeed, parse, refuse};
+use crate::model::Signature;
+use crate::tensor::NamedTensor;
+
+/// The most characters of a request's id.
+const ID_CHARS_MAX: usize = 256;
+/// The path of the fault that stands for a tensor in binary form.
+pub(super) const BINARY_PATH: &str = "binary_data_size";
+
+/// What an infer request asks for. [`Signature::check`] still holds the inputs against the signature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InferRequest {
+    /// The caller's id, to be echoed.
+    pub id: Option<String>,
+    /// The inputs, as sent.
+    pub inputs: Vec<NamedTensor>,
+    /// The outputs asked for, in order, by position in [`Signature::outputs`]; all of them where the request names none.
+    pub outputs: Vec<usize>,
+}
+
+/// Reads an infer request for a model of `signature`.
+///
+/// # Errors
+/// [`DecodeError`]; a path starts at `id`, `inputs` or `outputs`.
+pub fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Result<InferRequest, DecodeError> {
+    let result =
+        parse(body, |deserializer, faults| deserializer.deserialize_any(RequestVisitor { faults, signature, limits }));
+    match result {
+        Err(DecodeError::BadInput(mismatch)) if mismatch.path.ends_with(BINARY_PATH) => Err(DecodeError::Binary),
+        result => result,
+    }
+}
+
+/// What the seeds of a request share.
+#[derive(Clone, Copy)]
+struct RequestVisitor<'a> {
+    faults: &'a Faults,
+    signature: &'a Signature,
+    limits: &'a DecodeLimits,
+}
+
+impl RequestVisitor<'_> {
+    const EXPECTED: &'static str = "an object with \"inputs\"";
+
+    fn refuse<E: de::Error>(&self, got: &str) -> E {
+        self.faults.raise_at("body", Self::EXPECTED, got)
+    }
+}
+
+impl<'de> Visitor<'de> for RequestVisitor<'_> {
+    type Value = InferRequest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::EXPECTED)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest, A::Error> {
+        let Self { faults, signature, .. } = self;
+        let twice = |name: &str| faults.raise_at(name, "each member once", "it twice");
+        let (mut id, mut inputs, mut outputs) = (None, None, None);
+        while let Some(Key(name)) = map.next_key()? {
+            let within = |error: A::Error| faults.within(|| name.to_string(), error);
+            match &*name {
+                "id" if id.is_some() => return Err(twice("id")),
+                "id" => {
+                    let text = map.next_value_seed(TextSeed { faults, expected: "a string" }).map_err(within)?;
+                    if text.chars().nth(ID_CHARS_MAX).is_some() {
+                        return Err(faults.raise_at("id", format!("at most {ID_CHARS_MAX} characters"), "more"));
+                    }
+                    id = Some(text.into_owned());
+                }
+                "inputs" if inputs.is_some() => return Err(twice("inputs")),
+                "inputs" => inputs = Some(map.next_value_seed(InputsSeed(self)).map_err(within)?),
+                "outputs" if outputs.is_some() => return Err(twice("outputs")),
+                "outputs" => outputs = Some(map.next_value_seed(OutputsSeed(self)).map_err(within)?),
+                _ => {
+                    map.next_value::<Ignored>()?;
+                }
+            }
+        }
+        let Some(inputs) = inputs else { return Err(self.refuse("an object without it")) };
+        let outputs = outputs.unwrap_or_else(|| (0..signature.outputs.len()).collect());
+        Ok(InferRequest { id, inputs, outputs })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<InferRequest, A::Error> {
+        Err(self.refuse("a list"))
+    }
+
+    fn visit_str<E: de::Error>(self, _: &str) -> Result<InferRequest, E> {
+        Err(self.refuse("a string"))
+    }
+
+    refuse! {
+        visit_bool(bool) => "true or false",
+        visit_i64(i64) => "a number",
+        visit_u64(u64) => "a number",
+        visit_f64(f64) => "a number",
+        visit_unit => "null",
+    }
+}
+
+/// Reads the list of input tensors.
+struct InputsSeed<'a>(RequestVisitor<'a>);
+
+/// Reads the list of outputs asked for.
+struct OutputsSeed<'a>(RequestVisitor<'a>);
+
+/// A seed and visitor of a list; anything else is refused.
+macro_rules! list_seed {
+    ($seed:ident, $value:ty, $expected:literal, $read:expr) => {
+        impl $seed<'_> {
+            fn refuse<E: de::Error>(&self, got: &str) -> E {
+                self.0.faults.raise($expected, got)
+            }
+        }
+
+        impl<'de> DeserializeSeed<'de> for $seed<'_> {
+            type Value = $value;
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+        }
+
+        impl<'de> Visitor<'de> for $seed<'_> {
+            type Value = $value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($expected)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                $read(self.0, seq)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+                Err(self.refuse("an object"))
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(self.refuse("a string"))
+            }
+
+            refuse! {
+                visit_bool(bool) => "true or false",
+                visit_i64(i64) => "a number",
+                visit_u64(u64) => "a number",
+                visit_f64(f64) => "a number",
+                visit_unit => "null",
+            }
+        }
+    };
+}
+
+list_seed!(InputsSeed, Vec<NamedTensor>, "a list of tensors", read_inputs);
+list_seed!(OutputsSeed, Vec<usize>, "a list of outputs", read_outputs);
+
+fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<NamedTensor>, A::Error> {
+    let RequestVisitor { faults, signature, limits } = shared;
+    let mut inputs = Vec::new();
+    loop {
+        let index = inputs.len();
+        if signature.inputs.len() < index {
+            let expected = format!("at most {} inputs", signature.inputs.len());
+            return Err(faults.raise(expected, "more"));
+        }
+        match seq.next_element_seed(TensorSeed { faults, limits }) {
+            Ok(Some(input)) => inputs.push(input),
+            Ok(None) => return Ok(inputs),
+            Err(error) => return Err(faults.within(|| format!("[{index}]"), error)),
+        }
+    }
+}
+
+fn read_outputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<usize>, A::Error> {
+    let RequestVisitor { faults, signature, .. } = shared;
+    let mut outputs: Vec<usize> = Vec::new();
+    loop {
+        let index = outputs.len();
+        match seq.next_element_seed(OutputNameSeed { faults, signature }) {
+            Ok(Some(output)) if outputs.contains(&output) => {
+                return Err(faults.raise_at(format!("[{index}].name"), "each output once", "it twice"));
+            }
+            Ok(Some(output)) => outputs.push(output),
+            Ok(None) if outputs.is_empty() => return Ok((0..signature.outputs.len()).collect()),
+            Ok(None) => return Ok(outputs),
+            Err(error) => return Err(faults.within(|| format!("[{index}]"), error)),
+        }
+    }
+}

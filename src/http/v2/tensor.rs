@@ -1,0 +1,247 @@
+//! One tensor of a request: `{"name", "shape", "datatype", "data", "parameters"?}`, its members in any order.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::decode::BINARY_PATH;
+use crate::http::json::{DecodeLimits, Faults, Ignored, Key, Nest, TextSeed, ValueSeed, clip, refuse};
+use crate::model::Signature;
+use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
+
+/// Reads one input tensor.
+pub(super) struct TensorSeed<'a> {
+    pub(super) faults: &'a Faults,
+    pub(super) limits: &'a DecodeLimits,
+}
+
+/// Reads one member of the request's `outputs` and finds it in the signature.
+pub(super) struct OutputNameSeed<'a> {
+    pub(super) faults: &'a Faults,
+    pub(super) signature: &'a Signature,
+}
+
+/// Reads an input's `parameters`, which matter only where they announce binary data.
+struct ParametersSeed<'a> {
+    faults: &'a Faults,
+}
+
+/// A seed and visitor of an object; anything else is refused.
+macro_rules! object_seed {
+    ($seed:ident, $value:ty, $expected:literal) => {
+        impl $seed<'_> {
+            fn refuse<E: de::Error>(&self, got: &str) -> E {
+                self.faults.raise($expected, got)
+            }
+        }
+
+        impl<'de> DeserializeSeed<'de> for $seed<'_> {
+            type Value = $value;
+
+            fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+                deserializer.deserialize_any(self)
+            }
+        }
+
+        impl<'de> Visitor<'de> for $seed<'_> {
+            type Value = $value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($expected)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                self.read(map)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+                Err(self.refuse("a list"))
+            }
+
+            fn visit_str<E: de::Error>(self, _: &str) -> Result<Self::Value, E> {
+                Err(self.refuse("a string"))
+            }
+
+            refuse! {
+                visit_bool(bool) => "true or false",
+                visit_i64(i64) => "a number",
+                visit_u64(u64) => "a number",
+                visit_f64(f64) => "a number",
+                visit_unit => "null",
+            }
+        }
+    };
+}
+
+object_seed!(TensorSeed, NamedTensor, "an object with \"name\", \"shape\", \"datatype\" and \"data\"");
+object_seed!(OutputNameSeed, usize, "an object with \"name\"");
+object_seed!(ParametersSeed, (), "an object");
+
+/// The members of a tensor so far.
+#[derive(Default)]
+struct Members<'de> {
+    name: Option<String>,
+    shape: Option<Vec<usize>>,
+    dtype: Option<Dtype>,
+    data: Option<(Vec<usize>, Data)>,
+    /// Data that came before its type.
+    raw: Option<&'de RawValue>,
+}
+
+impl TensorSeed<'_> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<NamedTensor, A::Error> {
+        let Self { faults, limits } = self;
+        let mut members = Members::default();
+        while let Some(Key(name)) = map.next_key()? {
+            let within = |error: A::Error| faults.within(|| format!(".{name}"), error);
+            let is_given = match &*name {
+                "name" => members.name.is_some(),
+                "shape" => members.shape.is_some(),
+                "datatype" => members.dtype.is_some(),
+                "data" => members.data.is_some() || members.raw.is_some(),
+                _ => false,
+            };
+            if is_given {
+                return Err(within(faults.raise("each member once", "it twice")));
+            }
+            match &*name {
+                "name" => {
+                    let text = map.next_value_seed(TextSeed { faults, expected: "a string" }).map_err(within)?;
+                    members.name = Some(text.into_owned());
+                }
+                "shape" => members.shape = Some(read_shape(faults, limits, &mut map).map_err(within)?),
+                "datatype" => {
+                    let text = map.next_value_seed(TextSeed { faults, expected: "a datatype" }).map_err(within)?;
+                    let dtype = text.parse::<Dtype>();
+                    members.dtype = Some(dtype.map_err(|_| within(faults.raise(DATATYPES, clip(&text))))?);
+                }
+                "data" => match members.dtype {
+                    Some(dtype) => {
+                        let mut data = Data::with_capacity(dtype, 0);
+                        let mut nest = Nest::new(limits.nesting_max);
+                        map.next_value_seed(ValueSeed::nested(faults, &mut data, &mut nest)).map_err(within)?;
+                        members.data = Some((nest.dims(), data));
+                    }
+                    None => members.raw = Some(map.next_value().map_err(within)?),
+                },
+                "parameters" => map.next_value_seed(ParametersSeed { faults }).map_err(within)?,
+                _ => {
+                    map.next_value::<Ignored>()?;
+                }
+            }
+        }
+        members.into_tensor(faults, limits)
+    }
+}
+
+const DATATYPES: &str = "one of BOOL, UINT8 to UINT64, INT8 to INT64, FP32, FP64, BYTES";
+
+/// A list of sizes, each 0 or more.
+fn read_shape<'de, A: MapAccess<'de>>(
+    faults: &Faults,
+    limits: &DecodeLimits,
+    map: &mut A,
+) -> Result<Vec<usize>, A::Error> {
+    let mut sizes = Data::Uint64(Vec::new());
+    let mut nest = Nest::new(1);
+    map.next_value_seed(ValueSeed::nested(faults, &mut sizes, &mut nest))?;
+    let Data::Uint64(sizes) = sizes else { return Err(faults.raise("a list of sizes", "another type")) };
+    if nest.dims().is_empty() {
+        return Err(faults.raise("a list of sizes", "one number"));
+    }
+    if limits.nesting_max < sizes.len() {
+        return Err(faults.raise(format!("at most {} sizes", limits.nesting_max), "more"));
+    }
+    let size = |size: u64| usize::try_from(size).map_err(|_| faults.raise("sizes that fit in memory", "a larger one"));
+    sizes.into_iter().map(size).collect()
+}
+
+impl Members<'_> {
+    fn into_tensor<E: de::Error>(self, faults: &Faults, limits: &DecodeLimits) -> Result<NamedTensor, E> {
+        let missing = |what: &str| faults.raise(format!("a tensor with \"{what}\""), "one without it");
+        let name = self.name.ok_or_else(|| missing("name"))?;
+        let shape = self.shape.ok_or_else(|| missing("shape"))?;
+        let dtype = self.dtype.ok_or_else(|| missing("datatype"))?;
+        let (dims, data) = match (self.data, self.raw) {
+            (Some(data), _) => data,
+            (None, Some(raw)) => read_raw(faults, limits, dtype, raw)?,
+            (None, None) => return Err(missing("data")),
+        };
+        if limits.rows_max < shape.first().copied().unwrap_or(1) {
+            return Err(faults.raise_at(".shape", format!("at most {} rows", limits.rows_max), "more"));
+        }
+        if limits.values_max < data.len() {
+            return Err(faults.raise_at(".data", format!("at most {} values", limits.values_max), "more"));
+        }
+        let is_nested = 1 < dims.len();
+        if is_nested && dims != shape {
+            return Err(faults.raise_at(".data", format!("lists of shape {shape:?}"), format!("shape {dims:?}")));
+        }
+        if dims.is_empty() {
+            return Err(faults.raise_at(".data", "a list", "one value"));
+        }
+        let n_values = data.len();
+        let tensor = Tensor::new(shape.clone(), data).map_err(|_| {
+            faults.raise_at(".data", format!("as many values as shape {shape:?} takes"), format!("{n_values} values"))
+        })?;
+        Ok(NamedTensor { name, tensor })
+    }
+}
+
+/// Data that came before its type.
+fn read_raw<E: de::Error>(
+    faults: &Faults,
+    limits: &DecodeLimits,
+    dtype: Dtype,
+    raw: &RawValue,
+) -> Result<(Vec<usize>, Data), E> {
+    let mut data = Data::with_capacity(dtype, 0);
+    let mut nest = Nest::new(limits.nesting_max);
+    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
+    match ValueSeed::nested(faults, &mut data, &mut nest).read(&mut deserializer) {
+        Ok(()) => Ok((nest.dims(), data)),
+        // The text is JSON, so what serde itself finds fault with is a number that no type can hold.
+        Err(_) if !faults.is_found() => Err(faults.raise_at(".data", "numbers in range", "a number out of range")),
+        Err(error) => {
+            drop(faults.within(|| ".data".to_owned(), error));
+            Err(E::custom(""))
+        }
+    }
+}
+
+impl OutputNameSeed<'_> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+        let Self { faults, signature } = self;
+        let mut output = None;
+        while let Some(Key(name)) = map.next_key()? {
+            if name != "name" {
+                map.next_value::<Ignored>()?;
+                continue;
+            }
+            let within = |error: A::Error| faults.within(|| ".name".to_owned(), error);
+            let text = map.next_value_seed(TextSeed { faults, expected: "a string" }).map_err(within)?;
+            if output.is_some() {
+                return Err(within(faults.raise("each member once", "it twice")));
+            }
+            let Some(position) = signature.outputs.iter().position(|spec| spec.name == text) else {
+                let names: Vec<_> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
+                return Err(within(faults.raise(format!("one of {}", names.join(", ")), clip(&text))));
+            };
+            output = Some(position);
+        }
+        output.ok_or_else(|| faults.raise("an output with \"name\"", "one without it"))
+    }
+}
+
+impl ParametersSeed<'_> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Key(name)) = map.next_key()? {
+            if name == BINARY_PATH {
+                return Err(self.faults.raise_at(format!(".{BINARY_PATH}"), "tensors as JSON", "binary data"));
+            }
+            map.next_value::<Ignored>()?;
+        }
+        Ok(())
+    }
+}
