@@ -1,5 +1,7 @@
 //! gudgeon: versioned ONNX models behind a stable prediction API.
+pub mod app;
 pub mod batch;
+pub mod cli;
 pub mod config;
 pub mod drift;
 pub mod engine;

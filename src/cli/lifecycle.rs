@@ -76,7 +76,8 @@ pub(super) fn roll_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
 /// What an activation did, in a sentence.
 pub(super) fn activated(activation: &Activation) -> String {
     let Activation { model, champion, previous, changed } = activation;
-    let back = previous.map_or_else(String::new, |version| format!("; `gudgeon rollback {model}` goes back to version {version}"));
+    let back = previous
+        .map_or_else(String::new, |version| format!("; `gudgeon rollback {model}` goes back to version {version}"));
     let verb = if *changed { "serves now" } else { "served already; nothing changed" };
     format!("{model} version {champion} {verb}{back}")
 }
@@ -122,7 +123,9 @@ fn models_table(models: &[ModelStatus]) -> String {
                 version.label.as_deref().unwrap_or("-"),
             ];
             rows.push(row(cells));
-            problems.extend(version.problem.iter().map(|problem| format!("{} version {}: {problem}", model.model, version.version)));
+            problems.extend(
+                version.problem.iter().map(|problem| format!("{} version {}: {problem}", model.model, version.version)),
+            );
         }
         if model.versions.is_empty() {
             rows.push(row([&model.model, "-", "-", "-", "-", "-", "-", "no versions: register or train one"]));

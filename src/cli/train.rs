@@ -144,7 +144,9 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 fn activate(args: &TrainArgs, report: &TrainReport, verdict: Verdict) -> anyhow::Result<()> {
     let (model, version) = (&report.model, report.registered.version);
     if verdict != Verdict::Pass {
-        say(&format!("not activated: the gate says {verdict}; `gudgeon activate {model} {version}` would do it all the same"));
+        say(&format!(
+            "not activated: the gate says {verdict}; `gudgeon activate {model} {version}` would do it all the same"
+        ));
         return Ok(());
     }
     let reason = args.reason.as_deref().unwrap_or("trained; the gate says PASS");
@@ -162,8 +164,10 @@ fn summary(report: &TrainReport) -> String {
         "rows: {} to train, {} to stop early, {} held out ({})",
         split.train_rows, split.validation_rows, split.holdout_rows, split.rule
     )];
-    let names: Vec<String> = candidates.first().map(|c| c.scores.iter().map(|s| s.metric.to_string()).collect()).unwrap_or_default();
-    let head = ["on the holdout".to_owned()].into_iter().chain(names).chain(["fit".to_owned(), String::new()]).collect();
+    let names: Vec<String> =
+        candidates.first().map(|c| c.scores.iter().map(|s| s.metric.to_string()).collect()).unwrap_or_default();
+    let head =
+        ["on the holdout".to_owned()].into_iter().chain(names).chain(["fit".to_owned(), String::new()]).collect();
     let mut rows = vec![head];
     for candidate in candidates {
         let scores = candidate.scores.iter().map(|scored| format!("{:.5}", scored.value));

@@ -31,7 +31,8 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         golden: artifact.golden.as_ref(),
         contract: None,
     };
-    let verified = verify(candidate, &Limits::default()).map_err(|refusal| anyhow!("{model} version {version}: {refusal}"))?;
+    let verified =
+        verify(candidate, &Limits::default()).map_err(|refusal| anyhow!("{model} version {version}: {refusal}"))?;
     if args.json {
         say(&serde_json::to_string_pretty(&verified.report)?);
     } else {

@@ -19,7 +19,9 @@ fn instances() -> Vec<Value> {
     let headers = reader.headers().unwrap().clone();
     let instance = |record: csv::StringRecord| {
         let mut row = Map::new();
-        for (name, value) in headers.iter().zip(&record).filter(|(name, _)| !["flight_id", "time", "late"].contains(name)) {
+        for (name, value) in
+            headers.iter().zip(&record).filter(|(name, _)| !["flight_id", "time", "late"].contains(name))
+        {
             let value = match value {
                 "" => Value::Null,
                 text if TEXT.contains(&name) => json!(text),

@@ -62,7 +62,8 @@ impl Server {
 
     /// Sends SIGTERM and waits for the drain; gives back whether it ended well.
     pub(super) fn stop(&mut self) -> anyhow::Result<bool> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the server has no process id")?;
+        let pid =
+            i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the server has no process id")?;
         kill_process(pid, Signal::TERM)?;
         Ok(self.child.wait()?.success())
     }

@@ -95,15 +95,21 @@ impl Story {
     }
 
     async fn year_goes_on(&mut self) -> anyhow::Result<()> {
-        self.heading("The year goes on: every flight of May to August is asked for over HTTP; its label arrives later.");
-        let mut rows = vec![row(["  month", "flights", "AUC", "late", "predicted", "drifted against January to March"])];
+        self.heading(
+            "The year goes on: every flight of May to August is asked for over HTTP; its label arrives later.",
+        );
+        let mut rows =
+            vec![row(["  month", "flights", "AUC", "late", "predicted", "drifted against January to March"])];
         for month in BEFORE {
             let replayed = self.replay_month(month).await?;
             rows.push(self.month_row(month, &replayed).await?);
         }
         say(&table(&rows));
         say("  The season drifts, the server names the features, and the AUC shows what it costs.");
-        say(&format!("  see gudgeon_drift_status and gudgeon_drift_psi_corrected at http://{}/metrics", self.server.ops));
+        say(&format!(
+            "  see gudgeon_drift_status and gudgeon_drift_psi_corrected at http://{}/metrics",
+            self.server.ops
+        ));
         Ok(())
     }
 
@@ -146,7 +152,8 @@ impl Story {
     /// What the window says of each column that drifted, worst first.
     async fn drifted(&self, window: &str) -> anyhow::Result<Vec<String>> {
         let drift = self.admin.drift("flights").await?;
-        let windows: Vec<WindowReport> = serde_json::from_value(drift["windows"].clone()).context("the drift report")?;
+        let windows: Vec<WindowReport> =
+            serde_json::from_value(drift["windows"].clone()).context("the drift report")?;
         let Some(report) = windows.into_iter().find(|report| report.window.to_string() == window) else {
             bail!("no window {window}: model.toml of the sample must have it");
         };
@@ -231,7 +238,8 @@ impl Story {
 
     async fn both_on_the_rest(&mut self) -> anyhow::Result<()> {
         self.heading("The rest of the year with version 2; version 1 is still in memory and is asked the same.");
-        let mut rows = vec![row(["  month", "flights", "AUC version 1", "AUC version 2", "drifted against January to August"])];
+        let mut rows =
+            vec![row(["  month", "flights", "AUC version 1", "AUC version 2", "drifted against January to August"])];
         for month in AFTER {
             let new = self.replay_month(month).await?;
             let old_url = format!("{}/versions/1", self.model_url());

@@ -74,7 +74,8 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(from.join("data"))? {
         let source = entry?.path();
         if let Some(name) = source.file_name().filter(|name| name.to_string_lossy().ends_with(".csv.gz")) {
-            fs::copy(&source, to.join("data").join(name)).with_context(|| format!("cannot copy {}", source.display()))?;
+            fs::copy(&source, to.join("data").join(name))
+                .with_context(|| format!("cannot copy {}", source.display()))?;
         }
     }
     Ok(())

@@ -3,6 +3,9 @@
 pub mod gbdt;
 pub mod linear;
 
+use std::fmt;
+use std::str::FromStr;
+
 pub use gbdt::{GbdtModel, GbdtParams};
 pub use linear::{LinearModel, LinearParams};
 
@@ -19,6 +22,25 @@ pub enum Algorithm {
     Gbdt,
     /// Ridge or logistic regression.
     Linear,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text names no algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected gbdt or linear")]
+pub struct UnknownAlgorithm;
+
+impl FromStr for Algorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Gbdt, Self::Linear].into_iter().find(|known| known.as_str() == text).ok_or(UnknownAlgorithm)
+    }
 }
 
 impl Algorithm {
