@@ -1,4 +1,5 @@
 //! gudgeon: versioned ONNX models behind a stable prediction API.
+pub mod app;
 pub mod batch;
 pub mod config;
 pub mod drift;
