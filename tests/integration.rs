@@ -9,6 +9,7 @@ mod integration {
     mod http;
     mod lifecycle;
     mod limits;
+    mod parity;
     mod prometheus;
     mod swap;
 }

@@ -1,11 +1,23 @@
 //! The trainer: data in, registered version out.
 //!
 //! `pipeline.toml` says what to read and how to split it; every algorithm it names is fitted; the controlled holdout
-//! chooses; the winner becomes one ONNX graph with its pre-processing inside. Training and serving share nothing but the
-//! registry.
+//! chooses; the winner becomes one ONNX graph with its pre-processing inside, is opened again by the engine and held against
+//! the trainer's own predictions, and is registered with its scores, its reference profile and its golden cases. Training
+//! and serving share nothing but the registry.
 
 pub mod data;
+mod error;
 pub mod export;
 pub mod fit;
 pub mod pipeline;
+mod progress;
+mod run;
 pub mod split;
+
+pub use error::TrainError;
+pub use pipeline::{Pipeline, PipelineError, PipelineFile, SplitSection};
+pub use progress::{Progress, Silent, Stage};
+pub use run::{
+    CandidateReport, ChampionScores, EvaluationFile, ForeignOptions, Scored, SliceScore, TrainOptions, TrainReport,
+    evaluate, register_foreign, train,
+};

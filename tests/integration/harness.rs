@@ -20,6 +20,22 @@ pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// A Python with the packages of tests/requirements.txt.
+#[expect(clippy::disallowed_methods, reason = "scripts/test says where the tools are")]
+pub(crate) fn python() -> PathBuf {
+    let named = std::env::var("GUDGEON_TEST_PYTHON").map(PathBuf::from);
+    let python = named.unwrap_or_else(|_| repository("target/test-venv/bin/python"));
+    assert!(python.exists(), "no Python at {}: run scripts/test, which installs what the tests need", python.display());
+    python
+}
+
+/// Runs the binary; gives back its exit code, standard output and standard error.
+pub(crate) fn gudgeon(arguments: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_gudgeon")).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
 /// A registry in a temporary folder.
 pub(crate) struct TestRegistry {
     folder: TempDir,

@@ -21,6 +21,13 @@ pub(super) fn read(source: impl Read, file: &str, builder: &mut Builder) -> Resu
     Ok(())
 }
 
+/// The names in the header.
+pub(super) fn header(source: impl Read, file: &str) -> Result<Vec<String>, DataError> {
+    let mut reader = ReaderBuilder::new().from_reader(source);
+    let header = reader.byte_headers().map_err(|error| translate(file, &error))?;
+    Ok(header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+}
+
 /// Where each used column is in the header.
 fn places(header: &ByteRecord, columns: &[String], file: &str) -> Result<Vec<usize>, DataError> {
     let place = |column: &String| {

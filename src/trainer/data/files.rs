@@ -84,6 +84,21 @@ pub fn read_files(files: &[PathBuf], folder: &Path, schema: &Schema) -> Result<T
     Ok(table)
 }
 
+/// The column names of a CSV file, plain or gzip.
+///
+/// # Errors
+/// [`DataError`] where it cannot be read.
+pub fn header(path: &Path) -> Result<Vec<String>, DataError> {
+    let cannot = |source| DataError::Io { path: path.to_owned(), source };
+    let mut source = BufReader::new(File::open(path).map_err(cannot)?);
+    let name = path.to_string_lossy();
+    if source.fill_buf().map_err(cannot)?.starts_with(&GZIP_MAGIC) {
+        csv::header(MultiGzDecoder::new(source), &name)
+    } else {
+        csv::header(source, &name)
+    }
+}
+
 fn read_file(path: &Path, uri: &str, builder: &mut Builder) -> Result<DigestWriter, DataError> {
     let cannot = |source| DataError::Io { path: path.to_owned(), source };
     let mut digest = DigestWriter::default();

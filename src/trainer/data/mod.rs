@@ -11,7 +11,7 @@ mod parquet;
 mod time;
 
 pub use error::DataError;
-pub use files::{expand, read_files};
+pub use files::{expand, header, read_files};
 pub use time::{TimeParseError, format_time, parse_time};
 
 use std::io::Write as _;

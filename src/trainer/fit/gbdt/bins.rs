@@ -161,7 +161,7 @@ mod tests {
         let mut counts = [0; 52];
         values.iter().for_each(|&value| counts[usize::from(cuts.bin(value))] += 1);
         let own = usize::from(cuts.bin(5_000.0));
-        assert!((4_000..4_010).contains(&counts[own]), "{} rows in the frequent value's bin", counts[own]);
+        assert!((4_000..4_250).contains(&counts[own]), "{} rows in the frequent value's bin", counts[own]);
         assert!(counts.iter().enumerate().all(|(bin, &count)| bin == own || count < 400), "{counts:?}");
     }
 

@@ -112,7 +112,7 @@ pub fn fit(
         encodings.push(encoding);
     }
     let design = Design::new(&encodings, problem.table);
-    let fit = Fit { design, table: problem.table, objective: problem.objective, rows: &rows, width, params };
+    let fit = Fit { design, table: problem.table, rows: &rows, width, params };
     let mut on_step = |done| on_step(done, params.iterations_max);
     let (beta, n_iterations) = match problem.objective {
         Objective::Squared => (vec![fit.ridge()?], 1),
@@ -127,7 +127,6 @@ pub fn fit(
 struct Fit<'a> {
     design: Design<'a>,
     table: &'a Table,
-    objective: Objective,
     rows: &'a [u32],
     width: usize,
     params: &'a LinearParams,

@@ -1,0 +1,205 @@
+//! The data of a run: table, split, controlled holdout, gate, champion.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+
+use crate::engine::{Limits, Plan};
+use crate::evaluation::{EvaluationError, Gate, Metric};
+use crate::model::{Alias, Digest, ModelName, Signature, Version};
+use crate::registry::{PolicyFile, Registry};
+use crate::trainer::TrainError;
+use crate::trainer::data::{Table, expand, read_files};
+use crate::trainer::fit::{FitError, Objective};
+use crate::trainer::pipeline::{FeatureSpec, PipelineFile, TaskKind};
+use crate::trainer::split::Rows;
+
+use super::rows::{Answering, Source};
+
+/// `gate.toml` and the digest of its bytes.
+#[derive(Debug)]
+pub(super) struct GateFile {
+    pub(super) gate: Gate,
+    pub(super) sha256: Digest,
+}
+
+/// The controlled holdout: rows of the table, or of a file that the gate names.
+#[derive(Debug)]
+pub(super) struct Holdout {
+    /// The gate's own file.
+    own: Option<Table>,
+    pub(super) rows: Vec<u32>,
+    pub(super) sha256: Digest,
+}
+
+/// The data of a run.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    pub(super) file: &'a PipelineFile,
+    pub(super) name: ModelName,
+    pub(super) specs: Vec<FeatureSpec>,
+    pub(super) feature_names: Vec<String>,
+    pub(super) objective: Objective,
+    pub(super) classes: Vec<String>,
+    pub(super) table: Table,
+    pub(super) rows: Rows,
+    pub(super) gate: Option<GateFile>,
+    pub(super) holdout: Holdout,
+}
+
+impl<'a> Session<'a> {
+    /// Reads everything that the pipeline and the gate name.
+    pub(super) fn read(file: &'a PipelineFile, registry: &Registry) -> Result<Self, TrainError> {
+        file.pipeline.validate()?;
+        let name = file.model_name()?;
+        let gate = read_gate(file, registry, &name)?;
+        let table = read_table(file, &file.pipeline.data.files)?;
+        let objective = objective(file.pipeline.task, &table)?;
+        let rows = file.pipeline.split.rows(&table);
+        let holdout = match gate.as_ref().and_then(|gate| gate.gate.holdout.uri.as_ref()) {
+            Some(uri) => own_holdout(file, uri, gate.as_ref().and_then(|gate| gate.gate.holdout.sha256))?,
+            None => Holdout { own: None, sha256: table.digest_of(&rows.holdout), rows: rows.holdout.clone() },
+        };
+        let empty = |part| TrainError::EmptySplit { part, n_rows: table.n_rows(), rule: file.pipeline.split.rule() };
+        if rows.train.is_empty() {
+            return Err(empty("training"));
+        }
+        if holdout.rows.is_empty() {
+            return Err(empty("holdout"));
+        }
+        let specs = file.pipeline.features();
+        let feature_names = specs.iter().map(|spec| spec.name.clone()).collect();
+        let classes = file.pipeline.class_names(&table.classes);
+        Ok(Self { file, name, specs, feature_names, objective, classes, table, rows, gate, holdout })
+    }
+
+    /// The rows that were read.
+    pub(super) fn source(&self) -> Source<'_> {
+        Source { names: &self.feature_names, table: &self.table }
+    }
+
+    /// The table that the holdout's rows are of.
+    pub(super) fn holdout_source(&self) -> Source<'_> {
+        Source { names: &self.feature_names, table: self.holdout.own.as_ref().unwrap_or(&self.table) }
+    }
+
+    /// What decides between models.
+    pub(super) fn metric(&self) -> Metric {
+        match (&self.gate, self.objective) {
+            (Some(gate), _) => gate.gate.primary.metric,
+            (None, Objective::Binary) => Metric::RocAuc,
+            (None, Objective::Multiclass { .. }) => Metric::LogLoss,
+            (None, Objective::Squared) => Metric::Rmse,
+        }
+    }
+
+    /// Training and validation rows, in order.
+    pub(super) fn fitted_rows(&self) -> Vec<u32> {
+        let mut rows: Vec<u32> = self.rows.train.iter().chain(&self.rows.validation).copied().collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    /// Holdout rows whose id is that of a fitted row; `None` where rows have no ids.
+    pub(super) fn holdout_rows_in_training(&self) -> Option<u64> {
+        let held = &self.holdout_source().table.ids;
+        if self.table.ids.is_empty() || held.is_empty() {
+            return None;
+        }
+        let fitted: HashSet<u64> = self.fitted_rows().iter().map(|&row| self.table.ids[row as usize]).collect();
+        let hits = self.holdout.rows.iter().filter(|&&row| fitted.contains(&held[row as usize]));
+        u64::try_from(hits.count()).ok()
+    }
+
+    /// The age of the newest holdout row at `now`, in days; `None` where rows have no times.
+    #[expect(clippy::cast_precision_loss, reason = "an age in seconds")]
+    pub(super) fn holdout_age_days(&self, now: &str) -> Option<f64> {
+        let times = &self.holdout_source().table.times;
+        let newest = self.holdout.rows.iter().filter_map(|&row| times.get(row as usize)).max()?;
+        let now = crate::trainer::data::parse_time(now).ok()?;
+        Some((now - newest) as f64 / 86_400.0)
+    }
+}
+
+fn read_table(file: &PipelineFile, patterns: &[String]) -> Result<Table, TrainError> {
+    let files = expand(&file.folder, patterns)?;
+    Ok(read_files(&files, &file.folder, &file.pipeline.schema())?)
+}
+
+fn own_holdout(file: &PipelineFile, uri: &String, sha256: Option<Digest>) -> Result<Holdout, TrainError> {
+    let table = read_table(file, std::slice::from_ref(uri))?;
+    if let (Some(expected), Some(read)) = (sha256, table.files.first())
+        && expected != read.sha256
+    {
+        return Err(TrainError::HoldoutChanged { uri: uri.clone(), expected, got: read.sha256 });
+    }
+    let rows: Vec<u32> = (0..u32::try_from(table.n_rows()).unwrap_or(u32::MAX)).collect();
+    Ok(Holdout { sha256: table.digest_of(&rows), rows, own: Some(table) })
+}
+
+fn objective(task: TaskKind, table: &Table) -> Result<Objective, TrainError> {
+    let n_classes = table.classes.len();
+    let classes = |expected: &str| FitError::Classes { expected: expected.to_owned(), got: n_classes };
+    match task {
+        TaskKind::Regression => Ok(Objective::Squared),
+        TaskKind::Binary if n_classes == 2 => Ok(Objective::Binary),
+        TaskKind::Binary => Err(classes("2").into()),
+        TaskKind::Multiclass if n_classes < 2 => Err(classes("2 or more").into()),
+        TaskKind::Multiclass => Ok(Objective::Multiclass { n_classes }),
+    }
+}
+
+/// The gate beside the pipeline, or else the one in the registry.
+fn read_gate(file: &PipelineFile, registry: &Registry, name: &ModelName) -> Result<Option<GateFile>, TrainError> {
+    let path: PathBuf = file.folder.join(PolicyFile::Gate.name());
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => registry.policy_text(name, PolicyFile::Gate)?,
+        Err(source) => return Err(TrainError::Io { path, source }),
+    };
+    let parse = |text: String| -> Result<GateFile, EvaluationError> {
+        Ok(GateFile { gate: Gate::parse(&text)?, sha256: Digest::of(text.as_bytes()) })
+    };
+    Ok(text.map(parse).transpose()?)
+}
+
+/// A registered version, opened, with what it says about the holdout.
+#[derive(Debug)]
+pub(super) struct Opponent {
+    pub(super) version: Version,
+    pub(super) sha256: Digest,
+    pub(super) bytes: usize,
+    pub(super) signature: Signature,
+    pub(super) predictions: Vec<f32>,
+}
+
+impl Opponent {
+    /// Opens `version` and asks it about the holdout.
+    pub(super) fn open(
+        session: &Session<'_>,
+        registry: &Registry,
+        version: Version,
+        limits: &Limits,
+    ) -> Result<Self, TrainError> {
+        let artifact = registry.read(&session.name, version)?;
+        let what = format!("version {version} of {}", session.name);
+        let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
+        let plan = Plan::load(&artifact.model, known, limits);
+        let plan = plan.map_err(|source| TrainError::Engine { what: what.clone(), source })?;
+        let signature = plan.signature().clone();
+        let model = Answering { what, plan: &plan, signature: &signature };
+        let predictions = model.predict(session.holdout_source(), &session.holdout.rows, &session.classes)?;
+        Ok(Self { version, sha256: artifact.model_digest, bytes: artifact.model.len(), signature, predictions })
+    }
+
+    /// The champion; `None` where there is none.
+    pub(super) fn champion(
+        session: &Session<'_>,
+        registry: &Registry,
+        limits: &Limits,
+    ) -> Result<Option<Self>, TrainError> {
+        let champion = registry.aliases(&session.name)?.get(Alias::Champion);
+        champion.map(|version| Self::open(session, registry, version, limits)).transpose()
+    }
+}
