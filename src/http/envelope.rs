@@ -10,8 +10,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use uuid::Uuid;
 
-use super::AppState;
 use super::error::ApiError;
+use crate::metrics::Metrics;
 
 /// The header field that carries a request's id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,14 +45,14 @@ impl RequestId {
 }
 
 /// Wraps a request: gives it an id, refuses a head that cannot be right, and turns a panic into a 500.
-pub(super) async fn wrap(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn wrap(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
     let mut response = match check_head(&request) {
         Err(error) => error.into_response(),
         Ok(()) => {
             request.extensions_mut().insert(id.clone());
             AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-                state.metrics.count_panic();
+                metrics.count_panic();
                 tracing::error!(request_id = id.as_str(), "a route panicked; the request got a 500");
                 ApiError::Internal.into_response()
             })
@@ -74,4 +74,38 @@ fn check_head(request: &Request) -> Result<(), ApiError> {
         return Err(ApiError::HeadersTooLarge { limit: HEADER_BYTES_MAX });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    async fn boom() -> &'static str {
+        std::panic::resume_unwind(Box::new("boom"))
+    }
+
+    #[tokio::test]
+    async fn a_panic_costs_one_request_and_is_counted() {
+        let metrics = Metrics::new().unwrap();
+        let router: Router = Router::new()
+            .route("/boom", get(boom))
+            .route("/fine", get(async || "fine"))
+            .layer(from_fn_with_state(Arc::clone(&metrics), wrap));
+        let ask = async |path: &str, filler: usize| {
+            let request = http::Request::get(path).header("host", "localhost").header("x-filler", "x".repeat(filler));
+            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert!(response.headers().contains_key(REQUEST_ID));
+            response.status()
+        };
+        assert_eq!(ask("/boom", 1).await, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(ask("/fine", 1).await, StatusCode::OK);
+        assert_eq!(ask("/fine", HEADER_BYTES_MAX).await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        assert!(metrics.encode().contains("gudgeon_panics_total 1"));
+    }
 }

@@ -56,7 +56,7 @@ fn with_fallbacks(listener: Listener) -> Router<Arc<AppState>> {
 }
 
 fn wrapped(router: Router<Arc<AppState>>, state: Arc<AppState>) -> Router {
-    router.layer(from_fn_with_state(Arc::clone(&state), envelope::wrap)).with_state(state)
+    router.layer(from_fn_with_state(Arc::clone(&state.metrics), envelope::wrap)).with_state(state)
 }
 
 async fn unknown_route() -> ApiError {

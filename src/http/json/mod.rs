@@ -30,22 +30,22 @@ pub(in crate::http) fn parse<T>(
     body: &[u8],
     read: impl Fn(&mut Deserializer<SliceRead<'_>>, &Faults) -> serde_json::Result<T>,
 ) -> Result<T, DecodeError> {
-    let result = attempt(body, Faults::new(false), &read);
+    let result = attempt(body, &Faults::new(false), &read);
     if matches!(result, Err(DecodeError::Malformed(_)))
         && let Some(readable) = tokens::readable(body)
     {
-        return attempt(&readable, Faults::new(true), &read);
+        return attempt(&readable, &Faults::new(true), &read);
     }
     result
 }
 
 fn attempt<T>(
     body: &[u8],
-    faults: Faults,
+    faults: &Faults,
     read: impl Fn(&mut Deserializer<SliceRead<'_>>, &Faults) -> serde_json::Result<T>,
 ) -> Result<T, DecodeError> {
     let mut deserializer = Deserializer::from_slice(body);
-    let result = read(&mut deserializer, &faults).and_then(|value| deserializer.end().map(|()| value));
+    let result = read(&mut deserializer, faults).and_then(|value| deserializer.end().map(|()| value));
     result.map_err(|error| faults.explain(&error))
 }
 

@@ -87,7 +87,8 @@ impl<'a> Table<'a> {
             let is_seen = self.seen.get(index).is_some_and(|seen| *seen);
             let Some((input, _, dtype)) = self.plan.place(index) else { continue };
             let is_given = self.columns.get(input).is_some_and(|column| column.is_given);
-            if !is_seen && !is_given && !(feature.optional && dtype.holds_missing()) {
+            let may_be_missing = feature.optional && dtype.holds_missing();
+            if !is_seen && !is_given && !may_be_missing {
                 let expected = expected_value(dtype);
                 return Err(faults.raise_at(format!(".{}", feature.name), expected, "nothing"));
             }
