@@ -11,29 +11,29 @@ use super::PREFIX;
 pub(super) struct Attribute;
 
 impl Attribute {
-    fn new(name: &str, r#type: AttributeType) -> AttributeProto {
+    fn empty(name: &str, r#type: AttributeType) -> AttributeProto {
         AttributeProto { name: name.to_owned(), r#type: r#type as i32, ..AttributeProto::default() }
     }
 
     pub(super) fn int(name: &str, i: i64) -> AttributeProto {
-        AttributeProto { i, ..Self::new(name, AttributeType::Int) }
+        AttributeProto { i, ..Self::empty(name, AttributeType::Int) }
     }
 
     pub(super) fn ints(name: &str, ints: Vec<i64>) -> AttributeProto {
-        AttributeProto { ints, ..Self::new(name, AttributeType::Ints) }
+        AttributeProto { ints, ..Self::empty(name, AttributeType::Ints) }
     }
 
     pub(super) fn floats(name: &str, floats: Vec<f32>) -> AttributeProto {
-        AttributeProto { floats, ..Self::new(name, AttributeType::Floats) }
+        AttributeProto { floats, ..Self::empty(name, AttributeType::Floats) }
     }
 
     pub(super) fn string(name: &str, text: &str) -> AttributeProto {
-        AttributeProto { s: text.as_bytes().to_vec(), ..Self::new(name, AttributeType::String) }
+        AttributeProto { s: text.as_bytes().to_vec(), ..Self::empty(name, AttributeType::String) }
     }
 
     pub(super) fn strings<'t>(name: &str, texts: impl Iterator<Item = &'t str>) -> AttributeProto {
         let strings = texts.map(|text| text.as_bytes().to_vec()).collect();
-        AttributeProto { strings, ..Self::new(name, AttributeType::Strings) }
+        AttributeProto { strings, ..Self::empty(name, AttributeType::Strings) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Scores on the controlled holdout, and `evaluation.json`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -154,17 +154,23 @@ pub(super) fn slices(
 ) -> Result<Vec<SliceScore>, TrainError> {
     let (source, rows, metric) = (session.holdout_source(), &session.holdout.rows, session.metric());
     let width = session.objective.n_outputs();
-    let named: BTreeSet<&str> =
-        session.gate.iter().flat_map(|gate| gate.gate.slice.iter().map(|slice| slice.column.as_str())).collect();
+    let named: BTreeMap<&str, usize> = session
+        .gate
+        .iter()
+        .flat_map(|gate| &gate.gate.slice)
+        .map(|slice| (slice.column.as_str(), usize::try_from(slice.min_rows).unwrap_or(usize::MAX)))
+        .collect();
     let mut slices = Vec::new();
     for spec in session.specs.iter().filter(|spec| spec.kind == FeatureKind::Categorical) {
         let Some(column) = texts(source, &spec.name, rows) else { continue };
         let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         column.iter().enumerate().for_each(|(place, level)| groups.entry(level).or_default().push(place));
-        if SLICE_LEVELS_MAX < groups.len() && !named.contains(spec.name.as_str()) {
+        let asked = named.get(spec.name.as_str());
+        if SLICE_LEVELS_MAX < groups.len() && asked.is_none() {
             continue;
         }
-        for (level, places) in groups.into_iter().filter(|(_, places)| SLICE_ROWS_MIN <= places.len()) {
+        let least = asked.copied().unwrap_or(SLICE_ROWS_MIN);
+        for (level, places) in groups.into_iter().filter(|(_, places)| least <= places.len()) {
             let group: Vec<u32> = places.iter().map(|&place| rows[place]).collect();
             let labels = labels(source.table, &group, session.objective);
             let of_group = |values: &[f32]| {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::engine::{Limits, Plan};
 use crate::evaluation::{EvaluationError, Gate, Metric};
 use crate::model::{Alias, Digest, ModelName, Signature, Version};
-use crate::registry::{PolicyFile, Registry};
+use crate::registry::{PolicyFile, Registry, RegistryError};
 use crate::trainer::TrainError;
 use crate::trainer::data::{Table, expand, read_files};
 use crate::trainer::fit::{FitError, Objective};
@@ -150,12 +150,23 @@ fn objective(task: TaskKind, table: &Table) -> Result<Objective, TrainError> {
     }
 }
 
+/// What a registry says about a model; `None` where the model is not there yet.
+fn if_there<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(RegistryError::NoSuchModel { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The gate beside the pipeline, or else the one in the registry.
 fn read_gate(file: &PipelineFile, registry: &Registry, name: &ModelName) -> Result<Option<GateFile>, TrainError> {
     let path: PathBuf = file.folder.join(PolicyFile::Gate.name());
     let text = match fs::read_to_string(&path) {
         Ok(text) => Some(text),
-        Err(error) if error.kind() == ErrorKind::NotFound => registry.policy_text(name, PolicyFile::Gate)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if_there(registry.policy_text(name, PolicyFile::Gate))?.flatten()
+        }
         Err(source) => return Err(TrainError::Io { path, source }),
     };
     let parse = |text: String| -> Result<GateFile, EvaluationError> {
@@ -199,7 +210,7 @@ impl Opponent {
         registry: &Registry,
         limits: &Limits,
     ) -> Result<Option<Self>, TrainError> {
-        let champion = registry.aliases(&session.name)?.get(Alias::Champion);
+        let champion = if_there(registry.aliases(&session.name))?.and_then(|aliases| aliases.get(Alias::Champion));
         champion.map(|version| Self::open(session, registry, version, limits)).transpose()
     }
 }

@@ -9,7 +9,7 @@ use std::thread;
 use super::bins::Binned;
 
 /// Rows from which a histogram is worth a second thread.
-const PARALLEL_ROWS: usize = 32_768;
+const PARALLEL_ROWS: usize = 16_384;
 
 /// One bin's sums, or one row's addends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::thread;
 use crate::trainer::fit::Objective;
 
 /// Rows from which derivatives are worth a second thread.
-const PARALLEL_ROWS: usize = 32_768;
+const PARALLEL_ROWS: usize = 16_384;
 
 /// Scores, targets and weights of a set of rows.
 #[derive(Debug)]

@@ -206,13 +206,12 @@ fn three_classes_are_told_apart_by_numbers_and_by_levels() {
 
 #[test]
 fn any_number_of_threads_gives_the_same_model() {
-    // More rows than the limit below which one thread does all.
-    let mut random = random(7);
-    let n_rows = 70_000;
-    let columns: Vec<Vec<f32>> = (0..4).map(|_| (0..n_rows).map(|_| random()).collect()).collect();
-    let target: Vec<f32> =
-        (0..n_rows).map(|row| f32::from(u8::from(columns[0][row] * columns[1][row] + random() > 0.8))).collect();
-    let table = table(columns.into_iter().map(Column::Numeric).collect(), target);
+    // January has more rows than the limit below which one thread does all.
+    let flights = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/flights");
+    let file = crate::trainer::PipelineFile::read(&flights.join("pipeline.toml")).unwrap();
+    let january = [flights.join("data/2013-01.csv.gz")];
+    let table = crate::trainer::data::read_files(&january, &flights, &file.pipeline.schema()).unwrap();
+    assert_eq!(table.n_rows(), 26_398);
     let params = GbdtParams { n_trees_max: 5, ..GbdtParams::default() };
     let models: Vec<GbdtModel> = [1, 2, 5]
         .into_iter()
