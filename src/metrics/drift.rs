@@ -74,7 +74,7 @@ pub const DECLARED: &[(&str, &str, &[&str])] = &[
         "Share of the bin in the reference, smoothed by half a row a bin.",
         &["model", "version", "feature", "bin"],
     ),
-    ("gudgeon_drift_reference_count", "Reference rows in the bin.", &["model", "version", "feature", "bin"]),
+    ("gudgeon_drift_reference_bin_rows", "Reference rows in the bin.", &["model", "version", "feature", "bin"]),
     ("gudgeon_drift_reference_rows", "Rows of the reference profile.", &["model", "version"]),
     (
         "gudgeon_drift_psi",
@@ -223,7 +223,7 @@ fn collect_source(source: &dyn DriftSource, families: &mut Families) {
             push("gudgeon_drift_bin_total", &labels, *count as f64);
             push("gudgeon_drift_reference_share", &labels, column.reference_shares.get(index).copied().unwrap_or(0.0));
             push(
-                "gudgeon_drift_reference_count",
+                "gudgeon_drift_reference_bin_rows",
                 &labels,
                 column.reference_counts.get(index).copied().unwrap_or(0) as f64,
             );
