@@ -18,8 +18,8 @@ use crate::cli::{AdminArgs, say};
 use crate::drift::{PREDICTION, WindowReport};
 use crate::evaluation::{Labels, Metric, Predictions, score};
 
-/// Months before the first retraining, as live traffic.
-const BEFORE: std::ops::RangeInclusive<u32> = 5..=8;
+/// Months before the retraining, as live traffic; the first three are those that version 1 was fitted to.
+const BEFORE: std::ops::RangeInclusive<u32> = 1..=9;
 /// Months after it.
 const AFTER: std::ops::RangeInclusive<u32> = 10..=12;
 /// Kilometres in a mile: what a changed upstream sends.
@@ -53,8 +53,8 @@ pub(super) async fn tell(args: DemoArgs) -> anyhow::Result<ExitCode> {
     story.first_version()?;
     story.year_goes_on().await?;
     story.broken_upstream().await?;
-    story.retrain()?;
-    story.swap_under_load().await?;
+    let verdict = story.retrain()?;
+    story.swap_under_load(verdict).await?;
     story.both_on_the_rest().await?;
     story.roll_back_under_load().await?;
     story.end(args.stay).await
@@ -73,7 +73,8 @@ impl Story {
     }
 
     /// Runs `gudgeon train` as the sidecar that it is; `--activate` calls the server's admin route.
-    fn train(&self, until: &str, holdout_until: &str, activate: bool) -> anyhow::Result<()> {
+    /// Gives back what the gate says.
+    fn train(&self, until: &str, holdout_until: &str, activate: bool) -> anyhow::Result<&'static str> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("train").arg(self.workspace.pipeline());
         command.args(["--train-until", until, "--holdout-until", holdout_until]).stdin(Stdio::null());
@@ -82,16 +83,21 @@ impl Story {
             command.arg("--admin-token-file").args(self.admin_args.admin_token_file.as_deref());
         }
         let status = command.status().context("the trainer could not be started")?;
-        // 10 and 11 are the gate's verdicts FAIL and INCONCLUSIVE: the version is registered all the same.
+        // The version is registered whatever the gate says.
         match status.code() {
-            Some(0 | 10 | 11) => Ok(()),
+            Some(0) => Ok("PASS"),
+            Some(10) => Ok("FAIL"),
+            Some(11) => Ok("INCONCLUSIVE"),
             _ => bail!("the trainer ended with {status}"),
         }
     }
 
     fn first_version(&mut self) -> anyhow::Result<()> {
         self.heading("The trainer, another process, fits January to March, holds April out, registers and activates.");
-        self.train("2013-04-01", "2013-05-01", true)
+        match self.train("2013-04-01", "2013-05-01", true)? {
+            "PASS" => Ok(()),
+            verdict => bail!("the gate says {verdict} of the first version, so it was not activated"),
+        }
     }
 
     async fn year_goes_on(&mut self) -> anyhow::Result<()> {
@@ -105,7 +111,8 @@ impl Story {
             rows.push(self.month_row(month, &replayed).await?);
         }
         say(&table(&rows));
-        say("  The season drifts, the server names the features, and the AUC shows what it costs.");
+        say("  January to March is what version 1 knows. Then the season drifts, the server says which features, and the AUC");
+        say("  of the labels that arrived shows what it costs.");
         say(&format!(
             "  see gudgeon_drift_status and gudgeon_drift_psi_corrected at http://{}/metrics",
             self.server.ops
@@ -185,15 +192,16 @@ impl Story {
         Ok(())
     }
 
-    fn retrain(&mut self) -> anyhow::Result<()> {
+    /// Gives back what the gate says.
+    fn retrain(&mut self) -> anyhow::Result<&'static str> {
         self.heading("Retrain on January to August. The gate holds the challenger against the champion on September.");
         self.train("2013-09-01", "2013-10-01", false)
     }
 
-    async fn swap_under_load(&mut self) -> anyhow::Result<()> {
-        self.heading(&format!("Swap to version 2 under the load of {CONNECTIONS} connections."));
+    async fn swap_under_load(&mut self, verdict: &str) -> anyhow::Result<()> {
+        self.heading(&format!("The gate says {verdict}. Swap to version 2 under the load of {CONNECTIONS} connections."));
         let load = self.load()?;
-        let activation = self.admin.activate("flights", 2, Some("the gate says PASS")).await?;
+        let activation = self.admin.activate("flights", 2, Some(&format!("the gate says {verdict}"))).await?;
         let turns = self.alternate(20).await?;
         say(&format!("  {}, after {turns} more swaps to and fro", activated(&activation)));
         self.conclude(load).await
