@@ -57,12 +57,13 @@ pub(crate) fn section(page: &str, heading: &str) -> String {
     lines.take_while(|line| !ends(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// The names in the first column of the tables under a heading.
+/// The names in the first column of the tables right under a heading.
 #[track_caller]
 pub(crate) fn first_column(page: &str, heading: &str) -> BTreeSet<String> {
     let rows = section(page, heading);
     let name = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
-    rows.lines().filter_map(name).collect()
+    // Sections below this one have tables of their own.
+    rows.lines().take_while(|line| !line.starts_with("##")).filter_map(name).collect()
 }
 
 /// Holds the first column of the tables under a heading against the names in the code.
