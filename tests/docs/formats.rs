@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference};
-use gudgeon::evaluation::Gate;
+use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
     CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split, Task,
@@ -11,7 +11,9 @@ use gudgeon::model::{
 };
 use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
+use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
+use gudgeon::trainer::{ChampionScores, EvaluationFile, Scored, SliceScore};
 use regex::Regex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -125,6 +127,50 @@ fn the_fields_of_a_profile() {
     let columns = vec![column("x", Reference::Numeric(numeric)), column("y", Reference::Categorical(categorical))];
     check_json("### profile.json", &[json(&Profile::new(2, columns).unwrap())]);
     assert!(section(PAGE, "### profile.json").contains(&format!("`{}`", Profile::FORMAT)));
+}
+
+#[test]
+fn the_fields_of_an_evaluation() {
+    let metric = Metric::RocAuc;
+    let scored = || vec![Scored { metric, n: 1, value: 0.5, low: Some(0.4), high: Some(0.6) }];
+    let digest = Digest::of(b"");
+    let check = Check {
+        name: String::new(),
+        champion: Some(0.5),
+        challenger: Some(0.5),
+        delta: Some(0.0),
+        ci_low: Some(0.0),
+        ci_high: Some(0.0),
+        n: 1,
+        verdict: Verdict::Pass,
+        reason: String::new(),
+    };
+    let slice = SliceScore { column: String::new(), level: String::new(), n: 1, metric, value: 0.5, champion: Some(0.5) };
+    let digests =
+        Digests { champion: Some(digest), challenger: Some(digest), holdout: Some(digest), gate: Some(digest) };
+    let evaluation = EvaluationFile {
+        format: String::new(),
+        holdout_sha256: digest,
+        holdout_rows: 1,
+        split: String::new(),
+        primary: metric,
+        algorithm: Algorithm::Gbdt,
+        bootstrap: Bootstrap { reps: 1, seed: 1 },
+        metrics: scored(),
+        candidates: BTreeMap::from([("*", scored())]),
+        champion: Some(ChampionScores { version: Version::FIRST, sha256: digest, metrics: scored() }),
+        slices: vec![slice],
+        parity_max_abs: 0.0,
+        gate: Some(Report {
+            verdict: Verdict::Pass,
+            metric,
+            confidence: 0.95,
+            checks: vec![check],
+            notes: vec![String::new()],
+            digests,
+        }),
+    };
+    check_json("### evaluation.json", &[json(&evaluation)]);
 }
 
 #[test]
