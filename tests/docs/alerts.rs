@@ -11,9 +11,13 @@ const RULES: &str = "k8s/overlays/prometheus-operator/rules.yaml";
 
 /// Everything under `k8s/` that speaks of metrics.
 fn manifests() -> Vec<String> {
-    let is_manifest = |file: &String| file.starts_with("k8s/") && [".yaml", ".json"].iter().any(|end| file.ends_with(end));
+    let is_manifest =
+        |file: &String| file.starts_with("k8s/") && [".yaml", ".json"].iter().any(|end| file.ends_with(end));
     let found: Vec<_> = files().into_iter().filter(is_manifest).collect();
-    assert!(found.iter().any(|file| file == RULES) && found.iter().any(|file| file.contains("dashboards/")), "{found:?}");
+    assert!(
+        found.iter().any(|file| file == RULES) && found.iter().any(|file| file.contains("dashboards/")),
+        "{found:?}"
+    );
     found
 }
 
@@ -71,6 +75,7 @@ fn every_alert_has_a_runbook() {
         assert!(200 < text.len(), "docs/OPERATIONS.md: the runbook of {alert} is empty");
     }
     let headings = section("docs/OPERATIONS.md", "## Alerts");
-    let shown: BTreeSet<_> = headings.lines().filter_map(|line| line.strip_prefix("### ")).map(ToOwned::to_owned).collect();
+    let shown: BTreeSet<_> =
+        headings.lines().filter_map(|line| line.strip_prefix("### ")).map(ToOwned::to_owned).collect();
     assert_eq!(shown, alerts.into_iter().collect(), "runbooks (left) against alerts (right)");
 }

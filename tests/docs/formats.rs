@@ -6,8 +6,8 @@ use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Prof
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
-    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split, Task,
-    TensorSpec, Tolerance, Training, Version,
+    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
+    Task, TensorSpec, Tolerance, Training, Version,
 };
 use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
@@ -101,7 +101,8 @@ fn the_fields_of_the_manifest() {
 #[test]
 fn the_fields_of_golden_cases() {
     let tensor = || NamedTensor { name: "x".to_owned(), tensor: Tensor::column(Data::Fp32(vec![1.0])) };
-    let golden = Golden { tolerance: Tolerance { abs: 0.0, rel: 0.0 }, inputs: vec![tensor()], outputs: vec![tensor()] };
+    let golden =
+        Golden { tolerance: Tolerance { abs: 0.0, rel: 0.0 }, inputs: vec![tensor()], outputs: vec![tensor()] };
     check_json("### golden.json", &[json(&golden)]);
 }
 
@@ -123,7 +124,8 @@ fn the_fields_of_a_profile() {
         seen_once: 1,
         seen_twice: 0,
     };
-    let column = |name: &str, reference| ColumnProfile { name: name.to_owned(), missing: 0, calibrated: Some(0.1), reference };
+    let column =
+        |name: &str, reference| ColumnProfile { name: name.to_owned(), missing: 0, calibrated: Some(0.1), reference };
     let columns = vec![column("x", Reference::Numeric(numeric)), column("y", Reference::Categorical(categorical))];
     check_json("### profile.json", &[json(&Profile::new(2, columns).unwrap())]);
     assert!(section(PAGE, "### profile.json").contains(&format!("`{}`", Profile::FORMAT)));
@@ -145,7 +147,8 @@ fn the_fields_of_an_evaluation() {
         verdict: Verdict::Pass,
         reason: String::new(),
     };
-    let slice = SliceScore { column: String::new(), level: String::new(), n: 1, metric, value: 0.5, champion: Some(0.5) };
+    let slice =
+        SliceScore { column: String::new(), level: String::new(), n: 1, metric, value: 0.5, champion: Some(0.5) };
     let digests =
         Digests { champion: Some(digest), challenger: Some(digest), holdout: Some(digest), gate: Some(digest) };
     let evaluation = EvaluationFile {
@@ -190,7 +193,8 @@ fn the_fields_of_aliases_and_history() {
     check_json("### history.jsonl", &[json(&event)]);
     let text = section(PAGE, "### history.jsonl");
     let actions =
-        [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire].map(|a| json(&a));
+        [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire]
+            .map(|a| json(&a));
     let outcomes = [Outcome::Ok, Outcome::Refused, Outcome::Failed].map(|outcome| json(&outcome));
     for word in actions.iter().chain(&outcomes) {
         let word = word.as_str().unwrap();
@@ -204,7 +208,8 @@ fn the_fields_of_aliases_and_history() {
 fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
     let Err(error) = toml::from_str::<T>(text) else { panic!("an unknown key is taken: {text}") };
     let message = error.to_string();
-    let (_, expected) = message.split_once("unknown field `zzz`, expected ").unwrap_or_else(|| panic!("{text}\n{message}"));
+    let (_, expected) =
+        message.split_once("unknown field `zzz`, expected ").unwrap_or_else(|| panic!("{text}\n{message}"));
     let name = Regex::new("`([a-z0-9_]+)`").unwrap();
     name.captures_iter(expected).map(|found| found[1].to_owned()).collect()
 }
@@ -230,7 +235,8 @@ fn the_keys_of_gate_toml() {
     for (heading, text) in sections {
         check_first_column(PAGE, heading, &keys::<Gate>(text));
     }
-    let known: BTreeSet<_> = ["holdout", "primary", "floor", "guardrail", "slice", "serving"].map(ToOwned::to_owned).into();
+    let known: BTreeSet<_> =
+        ["holdout", "primary", "floor", "guardrail", "slice", "serving"].map(ToOwned::to_owned).into();
     assert_eq!(keys::<Gate>("zzz = 1"), known, "{PAGE} has a section each of gate.toml's");
     let example = example("### gate.toml");
     assert!(Gate::parse(&example).is_ok(), "{:?}", Gate::parse(&example));

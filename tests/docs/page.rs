@@ -72,7 +72,10 @@ pub(crate) fn check_first_column(page: &str, heading: &str, expected: &BTreeSet<
     let shown = first_column(page, heading);
     let missing: Vec<_> = expected.difference(&shown).collect();
     let gone: Vec<_> = shown.difference(expected).collect();
-    assert!(missing.is_empty() && gone.is_empty(), "{page}, {heading:?}: missing {missing:?}, not in the code {gone:?}");
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "{page}, {heading:?}: missing {missing:?}, not in the code {gone:?}"
+    );
 }
 
 /// Every file of the repository that is text of ours, relative to its root.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::Args as _;
 use gudgeon::config::{RawConfig, settings};
 use gudgeon::metrics::{
-    ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, Listener, Metrics, OpResult, Outcome, StatusClass, WindowSample,
+    ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, Listener, Metrics, OpResult, Outcome, StatusClass,
+    WindowSample,
 };
 use regex::Regex;
 

@@ -5,7 +5,8 @@ use regex::Regex;
 use super::page::{files, read, repository};
 
 fn pages() -> Vec<String> {
-    let pages: Vec<_> = files().into_iter().filter(|file| file.ends_with(".md") && !file.starts_with("tests/cases/")).collect();
+    let pages: Vec<_> =
+        files().into_iter().filter(|file| file.ends_with(".md") && !file.starts_with("tests/cases/")).collect();
     assert!(pages.contains(&"README.md".to_owned()));
     pages
 }
@@ -24,7 +25,10 @@ fn links_between_pages_lead_to_files_and_headings_that_there_are() {
             let folder = page.rsplit_once('/').map_or("", |(folder, _)| folder);
             let path = if file.is_empty() { page.clone() } else { resolved(folder, file) };
             assert!(repository(&path).exists(), "{page}: the link {target} leads nowhere");
-            assert!(anchor.is_empty() || anchors(&path).contains(&anchor.to_owned()), "{page}: no heading for {target}");
+            assert!(
+                anchor.is_empty() || anchors(&path).contains(&anchor.to_owned()),
+                "{page}: no heading for {target}"
+            );
             n_seen += 1;
         }
     }

@@ -12,7 +12,9 @@ const PAGE: &str = "docs/API.md";
 
 #[test]
 fn every_route_is_in_the_reference() {
-    for (listener, name) in [(Listener::Http, "routes of the predictions port"), (Listener::Ops, "routes of the operations port")] {
+    for (listener, name) in
+        [(Listener::Http, "routes of the predictions port"), (Listener::Ops, "routes of the operations port")]
+    {
         let routes = ROUTES.iter().filter(|route| route.listener == listener);
         let rows = routes.map(|route| {
             let token = if route.needs_token { "token" } else { "" };
@@ -42,7 +44,8 @@ fn statuses() -> BTreeMap<String, BTreeSet<u16>> {
         found.entry(pair[2].to_owned()).or_default().insert(status(&pair[1]));
     }
     let by_kind = Regex::new(r"ErrorKind::(\w+) => StatusCode::([A-Z_]+)").unwrap();
-    let by_kind: BTreeMap<_, _> = by_kind.captures_iter(&faces).map(|pair| (pair[1].to_owned(), status(&pair[2]))).collect();
+    let by_kind: BTreeMap<_, _> =
+        by_kind.captures_iter(&faces).map(|pair| (pair[1].to_owned(), status(&pair[2]))).collect();
     let operation = Regex::new(r#"\(ErrorKind::(\w+), "([a-z_]+)"\)"#).unwrap();
     for pair in operation.captures_iter(&operations) {
         found.entry(pair[2].to_owned()).or_default().insert(by_kind[&pair[1]]);
