@@ -6,6 +6,7 @@ mod integration {
     pub(crate) mod harness;
 
     mod drain;
+    mod drift;
     mod http;
     mod lifecycle;
     mod limits;

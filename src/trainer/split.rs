@@ -66,16 +66,19 @@ impl SplitSection {
                 let from = train_from.as_ref().map_or_else(String::new, |from| format!("{from} <= "));
                 let held_from = holdout_from.as_ref().unwrap_or(train_until);
                 let until = holdout_until.as_ref().map_or_else(String::new, |until| format!(" < {until}"));
-                format!(
-                    "train: {from}time < {train_until}, its latest {validation} validates; \
-                     holdout: {held_from} <= time{until}"
-                )
+                let stop = validates(*validation, ", its latest ");
+                format!("train: {from}time < {train_until}{stop}; holdout: {held_from} <= time{until}")
             }
             Self::Hash { holdout, seed, validation } => {
-                format!("holdout: hash of the id below {holdout} (seed {seed}); {validation} of the rest validates")
+                let stop = validates(*validation, "; of the rest ");
+                format!("holdout: hash of the id below {holdout} (seed {seed}){stop}")
             }
         }
     }
+}
+
+fn validates(share: f64, before: &str) -> String {
+    if 0.0 < share { format!("{before}{share} validates") } else { String::new() }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count is a count")]
@@ -87,15 +90,24 @@ fn share_of(n_rows: usize, share: f64) -> usize {
 fn by_hash(table: &Table, holdout: f64, seed: u64, validation: f64) -> Rows {
     let mut rows = Rows::default();
     for (row, &id) in (0_u32..).zip(&table.ids) {
-        if unit(id, seed) < holdout {
+        if is_below(id, seed, holdout) {
             rows.holdout.push(row);
-        } else if unit(id, !seed) < validation {
+        } else if is_below(id, !seed, validation) {
             rows.validation.push(row);
         } else {
             rows.train.push(row);
         }
     }
     rows
+}
+
+/// Whether a split by hash holds the row with this id back.
+pub fn is_held_out(id: &str, seed: u64, holdout: f64) -> bool {
+    is_below(super::data::stable_hash(id.as_bytes(), 0), seed, holdout)
+}
+
+fn is_below(id: u64, seed: u64, share: f64) -> bool {
+    unit(id, seed) < share
 }
 
 /// A number in [0, 1) that depends on every bit of `id` and `seed`.
