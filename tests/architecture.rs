@@ -3,6 +3,8 @@
 //! The code is read as tokens, so comments and strings do not count. What is compiled for tests alone does not count
 //! either: a unit test may take its data from anywhere.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
