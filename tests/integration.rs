@@ -5,6 +5,7 @@
 mod integration {
     pub(crate) mod harness;
 
+    mod demo;
     mod drain;
     mod drift;
     mod http;

@@ -9,6 +9,7 @@ mod story;
 mod traffic;
 mod workspace;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,6 +27,12 @@ pub(super) struct DemoArgs {
     /// Work in this folder and keep it, instead of in a temporary one that is removed.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
+    /// Address for predictions; 127.0.0.1:8080 where it is free, else any free port.
+    #[arg(long)]
+    http_addr: Option<SocketAddr>,
+    /// Address for metrics and the admin route; 127.0.0.1:8082 where it is free, else any free port.
+    #[arg(long)]
+    ops_addr: Option<SocketAddr>,
     /// Connections that replay traffic.
     #[arg(long, default_value_t = 8)]
     connections: usize,

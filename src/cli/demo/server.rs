@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -10,10 +11,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::DemoArgs;
+
 /// How long the server may take to load and listen.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The demo's own token: nobody else knows the server's address.
-const PREFERRED: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:8082"];
+/// Where a server would listen.
+const USUAL_HTTP: &str = "127.0.0.1:8080";
+const USUAL_OPS: &str = "127.0.0.1:8082";
 
 /// A running `gudgeon serve`.
 pub(super) struct Server {
@@ -27,12 +31,12 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts the server on the usual ports where they are free, else on others.
-    pub(super) fn start(models: &Path, log: &Path, token_file: &Path) -> anyhow::Result<Self> {
-        let free = PREFERRED.iter().all(|address| std::net::TcpListener::bind(address).is_ok());
-        let [http, ops] = if free { PREFERRED } else { ["127.0.0.1:0", "127.0.0.1:0"] };
+    /// Starts the server on the addresses named, else on the usual ones where they are free, else on others.
+    pub(super) fn start(args: &DemoArgs, models: &Path, log: &Path, token_file: &Path) -> anyhow::Result<Self> {
+        let http = address(args.http_addr, USUAL_HTTP);
+        let ops = address(args.ops_addr, USUAL_OPS);
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--http-addr", http, "--ops-addr", ops, "--drain-delay", "0s", "--log-format", "json"])
+            .args(["serve", "--http-addr", &http, "--ops-addr", &ops, "--drain-delay", "0s", "--log-format", "json"])
             .arg("--models")
             .arg(models)
             .arg("--admin-token-file")
@@ -76,6 +80,11 @@ impl Drop for Server {
             drop(self.child.wait());
         }
     }
+}
+
+fn address(named: Option<SocketAddr>, usual: &str) -> String {
+    let free = || std::net::TcpListener::bind(usual).map_or("127.0.0.1:0", |_| usual).to_owned();
+    named.map_or_else(free, |address| address.to_string())
 }
 
 /// Copies the server's log to a file and gives back the addresses once it says that it listens.

