@@ -11,6 +11,7 @@ mod integration {
     mod http;
     mod lifecycle;
     mod limits;
+    mod logs;
     mod parity;
     mod prometheus;
     mod swap;
