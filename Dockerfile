@@ -33,7 +33,7 @@ RUN touch src/main.rs src/lib.rs \
     && target="$(rustc --print host-tuple)" \
     && cargo build --release --locked --features parquet --target "$target" \
     && mkdir -p /out/models \
-    && cp "target/$target/release/gudgeon" /out/gudgeon \
+    && strip --strip-debug -o /out/gudgeon "target/$target/release/gudgeon" \
     && /out/gudgeon --version
 
 FROM scratch
