@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long the server may take to load and listen.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The demo's own token: nobody else knows the server's address.
+/// The addresses that `serve` takes by itself.
 const PREFERRED: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:8082"];
 
 /// A running `gudgeon serve`.

@@ -111,7 +111,9 @@ impl Story {
             rows.push(self.month_row(month, &replayed).await?);
         }
         say(&table(&rows));
-        say("  January to March is what version 1 knows. Then the season drifts, the server says which features, and the AUC");
+        say(
+            "  January to March is what version 1 knows. Then the season drifts, the server says which features, and the AUC",
+        );
         say("  of the labels that arrived shows what it costs.");
         say(&format!(
             "  see gudgeon_drift_status and gudgeon_drift_psi_corrected at http://{}/metrics",
@@ -199,7 +201,9 @@ impl Story {
     }
 
     async fn swap_under_load(&mut self, verdict: &str) -> anyhow::Result<()> {
-        self.heading(&format!("The gate says {verdict}. Swap to version 2 under the load of {CONNECTIONS} connections."));
+        self.heading(&format!(
+            "The gate says {verdict}. Swap to version 2 under the load of {CONNECTIONS} connections."
+        ));
         let load = self.load()?;
         let activation = self.admin.activate("flights", 2, Some(&format!("the gate says {verdict}"))).await?;
         let turns = self.alternate(20).await?;
