@@ -71,6 +71,11 @@ impl Job {
     fn is_void(&self, now: Instant) -> bool {
         self.reply.is_closed() || self.deadline <= now
     }
+
+    /// Tells a caller whose timer has not fired yet what it is about to find out.
+    fn expire(self) {
+        drop(self.reply.send(Err(RunError::Deadline)));
+    }
 }
 
 /// One version's bounded queue in front of its plan.
@@ -115,8 +120,10 @@ impl Lane {
         self.admit(Job { inputs, deadline, queued: Instant::now(), reply })?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Err(_) => Err(RunError::Deadline),
-            Ok(Err(_)) => Err(RunError::Stopped),
             Ok(Ok(result)) => result,
+            // The job was dropped unanswered.
+            Ok(Err(_)) if self.pool.is_stopped() => Err(RunError::Stopped),
+            Ok(Err(_)) => Err(RunError::Engine(Arc::new(EngineError::Panicked("outside the engine".to_owned())))),
         }
     }
 
@@ -125,18 +132,24 @@ impl Lane {
             let mut queue = self.locked();
             if self.options.queue_len_max <= queue.len() {
                 // Jobs that nobody waits for must not keep others out.
-                let now = Instant::now();
-                queue.retain(|job| !job.is_void(now));
-                self.note_len(queue.len());
+                let (now, len_before) = (Instant::now(), queue.len());
+                let (void, waiting) = queue.drain(..).partition(|job| job.is_void(now));
+                *queue = waiting;
+                self.note_gone(len_before - queue.len());
+                void.into_iter().for_each(Job::expire);
             }
             if self.options.queue_len_max <= queue.len() {
                 return Err(RunError::QueueFull { queue_len_max: self.options.queue_len_max });
             }
             queue.push_back(job);
-            self.note_len(queue.len());
+            self.model_metrics.queue_len.inc();
         }
         if !self.is_ready.swap(true, Ordering::AcqRel) && !self.pool.wake(self) {
-            self.locked().clear();
+            // The next caller must find the pool stopped too, and not wait for a thread that never comes.
+            self.is_ready.store(false, Ordering::Release);
+            let mut queue = self.locked();
+            self.note_gone(queue.len());
+            queue.clear();
             return Err(RunError::Stopped);
         }
         Ok(())
@@ -146,8 +159,9 @@ impl Lane {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note_len(&self, len: usize) {
-        self.model_metrics.queue_len.set(i64::try_from(len).unwrap_or(i64::MAX));
+    /// Jobs have left the queue. The gauge is the model's, and so the sum over the lanes of its versions.
+    fn note_gone(&self, n_jobs: usize) {
+        self.model_metrics.queue_len.sub(i64::try_from(n_jobs).unwrap_or(i64::MAX));
     }
 
     /// Takes what runs next: one job, or as many as fit in a batch. Void jobs are dropped on the way. The flag is true
@@ -157,8 +171,10 @@ impl Lane {
         let mut jobs: Vec<Job> = Vec::new();
         let mut n_rows = 0;
         let mut queue = self.locked();
+        let len_before = queue.len();
         while let Some(job) = queue.pop_front() {
             if job.is_void(now) {
+                job.expire();
                 continue;
             }
             let rows = job.inputs.n_rows();
@@ -169,7 +185,7 @@ impl Lane {
             n_rows += rows;
             jobs.push(job);
         }
-        self.note_len(queue.len());
+        self.note_gone(len_before - queue.len());
         (jobs, !queue.is_empty())
     }
 
@@ -179,18 +195,25 @@ impl Lane {
         for job in &jobs {
             self.version_metrics.queue_duration.observe(seconds(started.duration_since(job.queued)));
         }
-        if let [_, _, ..] = jobs.as_slice()
-            && let Some(results) = self.run_joined(&jobs)
-        {
-            for (job, outputs) in jobs.into_iter().zip(results) {
-                self.answer(worker, job, Ok(outputs));
+        let joined = if let [_, _, ..] = jobs.as_slice() { self.run_joined(&jobs) } else { None };
+        let answered: Vec<_> = match joined {
+            Some(results) => {
+                let answers = jobs.into_iter().zip(results).map(|(job, outputs)| self.answer(job, Ok(outputs)));
+                answers.flatten().collect()
             }
-            return;
-        }
-        // One job, or a batch of which some job makes the engine fail: each for itself, so that only that one gets the error.
-        for job in jobs {
-            let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows());
-            self.answer(worker, job, result);
+            // One job, or a batch of which some job makes the engine fail: each for itself, so that only that one gets the
+            // error.
+            None => {
+                let run = |job: Job| {
+                    let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows());
+                    self.answer(job, result)
+                };
+                jobs.into_iter().filter_map(run).collect()
+            }
+        };
+        // Nobody's answer waits for the observation of another's.
+        for (inputs, outputs) in answered {
+            self.observe(worker, &inputs, &outputs);
         }
     }
 
@@ -215,24 +238,27 @@ impl Lane {
         })
     }
 
-    /// Hands the answer over first; observing comes after and can neither fail nor delay it.
-    fn answer(&self, worker: usize, job: Job, result: Result<Vec<Tensor>, RunError>) {
+    /// Hands the answer over; gives back what is to be observed.
+    fn answer(&self, job: Job, result: Result<Vec<Tensor>, RunError>) -> Option<(Checked, Outputs)> {
         let Job { inputs, reply, .. } = job;
         let outputs = match result {
             Ok(outputs) => Arc::new(outputs),
             Err(error) => {
                 // A caller that went away wants no error either.
                 drop(reply.send(Err(error)));
-                return;
+                return None;
             }
         };
         self.version_metrics.rows.inc_by(inputs.n_rows() as u64);
         drop(reply.send(Ok(Arc::clone(&outputs))));
-        if let Some(observer) = &self.observer {
-            let observed = catch_unwind(AssertUnwindSafe(|| observer.observe(worker, &inputs, &outputs)));
-            if observed.is_err() {
-                self.metrics.count_observe_failure();
-            }
+        Some((inputs, outputs))
+    }
+
+    /// Comes after the answers and fails nothing.
+    fn observe(&self, worker: usize, inputs: &Checked, outputs: &[Tensor]) {
+        let Some(observer) = &self.observer else { return };
+        if catch_unwind(AssertUnwindSafe(|| observer.observe(worker, inputs, outputs))).is_err() {
+            self.metrics.count_observe_failure();
         }
     }
 }
@@ -253,3 +279,7 @@ pub struct LaneMetrics {
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

@@ -78,6 +78,10 @@ impl Pool {
         true
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        self.locked().is_stopped
+    }
+
     fn locked(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,7 +111,7 @@ impl Pool {
             if jobs.is_empty() {
                 continue;
             }
-            // The plan contains its own panics; this is for ours. The jobs' callers see a closed channel.
+            // The plan contains its own panics; this is for ours. Callers without an answer get an error, see `Lane::run`.
             if catch_unwind(AssertUnwindSafe(|| lane.execute(worker, jobs))).is_err() {
                 metrics.count_panic();
                 tracing::error!("a compute thread panicked outside the engine");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, TryAcquireError, oneshot};
 
 use super::error::LifecycleError;
 use super::load::{LoadOptions, Loader};
@@ -109,14 +109,16 @@ impl Lifecycle {
     /// an error here and nothing else.
     ///
     /// # Errors
-    /// What `operation` gives; [`LifecycleError::Busy`] where too many are under way.
+    /// What `operation` gives; [`LifecycleError::Busy`] where too many are under way, [`LifecycleError::Stopped`] after
+    /// [`Lifecycle::stop`].
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         operation: impl FnOnce(&Self) -> Result<T, LifecycleError> + Send + 'static,
     ) -> Result<T, LifecycleError> {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Err(LifecycleError::Busy { n_max: OPERATIONS_MAX });
-        };
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::Closed => LifecycleError::Stopped,
+            TryAcquireError::NoPermits => LifecycleError::Busy { n_max: OPERATIONS_MAX },
+        })?;
         let (reply, answer) = oneshot::channel();
         let lifecycle = Arc::clone(self);
         let builder = std::thread::Builder::new().name("gudgeon-lifecycle".to_owned()).stack_size(STACK_BYTES);
@@ -156,15 +158,18 @@ impl Lifecycle {
     fn load_at_start(&self, model: &ModelName) -> Result<(), LifecycleError> {
         let lock = self.lock_of(model);
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let ModelFolder { versions, aliases, ignored, .. } = self.loader.registry.model(model)?;
+        let folder = self.loader.registry.model(model);
+        if folder.as_ref().is_ok_and(|folder| folder.versions.is_empty() && folder.aliases.champion.is_none()) {
+            // Nothing was ever registered: there is nothing to be ready for.
+            return Ok(());
+        }
+        // From here on it is a model that should serve, and says so with 503 where it cannot.
+        let slot = self.slot_of(model);
+        let ModelFolder { versions, aliases, ignored, .. } = folder?;
         if let Some(warning) = ignored.warning() {
             tracing::warn!(%model, "{model}: {warning}");
         }
-        let slot = self.slot_of(model);
         let Some((version, must_record)) = policy::at_start(aliases.champion, &versions) else {
-            if versions.is_empty() {
-                return Ok(());
-            }
             return Err(LifecycleError::NoChampion { model: model.clone() });
         };
         let champion = self.loader.load(&slot, version, None)?;
@@ -192,12 +197,13 @@ impl Lifecycle {
         }
     }
 
-    /// Every model of the registry.
+    /// Every model of the registry. One that cannot be read has that as its problem and hides no other.
     ///
     /// # Errors
-    /// Where the registry cannot be read.
+    /// Where the registry itself cannot be read.
     pub fn list(&self) -> Result<Vec<ModelStatus>, LifecycleError> {
-        self.loader.registry.models()?.models.iter().map(|model| self.inspect(model)).collect()
+        let status = |model| self.inspect(model).unwrap_or_else(|error| ModelStatus::unreadable(model, &error));
+        Ok(self.loader.registry.models()?.models.iter().map(status).collect())
     }
 
     /// One model.
@@ -480,6 +486,8 @@ impl Lifecycle {
 
     fn lock_of(&self, model: &ModelName) -> Arc<Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names that no model has leave nothing behind.
+        locks.retain(|_, lock| 1 < Arc::strong_count(lock));
         Arc::clone(locks.entry(model.clone()).or_default())
     }
 

@@ -4,6 +4,9 @@ use serde::Deserialize;
 
 use crate::drift::{Thresholds, WindowSpec};
 
+/// Each window costs five series a column.
+const WINDOWS_MAX: usize = 8;
+
 /// The owner's policy for one model. Everything has a default.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,7 +20,7 @@ pub struct ModelPolicy {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DriftPolicy {
-    /// The live spans compared with the reference, for example `["1h", "24h", "1000rows"]`.
+    /// The live spans compared with the reference, for example `["1h", "24h", "rows:1000"]`; each once, at most 8.
     pub windows: Option<Vec<WindowSpec>>,
     /// What counts as a drift.
     #[serde(default)]
@@ -35,6 +38,41 @@ impl ModelPolicy {
     /// # Errors
     /// [`InvalidModelPolicy`] names the line and the key.
     pub fn parse(text: &str) -> Result<Self, InvalidModelPolicy> {
-        toml::from_str(text).map_err(|error| InvalidModelPolicy(error.to_string().trim_end().to_owned()))
+        let policy: Self =
+            toml::from_str(text).map_err(|error| InvalidModelPolicy(error.to_string().trim_end().to_owned()))?;
+        let windows = policy.drift.windows.as_deref().unwrap_or_default();
+        if WINDOWS_MAX < windows.len() {
+            let got = windows.len();
+            return Err(InvalidModelPolicy(format!("drift.windows: expected at most {WINDOWS_MAX}, got {got}")));
+        }
+        // Two windows of one name would be one series twice.
+        let is_again = |(index, window): &(usize, &WindowSpec)| windows.iter().take(*index).any(|w| w == *window);
+        match windows.iter().enumerate().find(is_again) {
+            Some((_, window)) => {
+                Err(InvalidModelPolicy(format!("drift.windows: expected each window once, got {window} twice")))
+            }
+            None => Ok(policy),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(windows: &str, expected: Result<usize, &str>) {
+        let policy = ModelPolicy::parse(&format!("[drift]\nwindows = [{windows}]"));
+        let got =
+            policy.map(|policy| policy.drift.windows.unwrap_or_default().len()).map_err(|error| error.to_string());
+        assert_eq!(got, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn windows_are_few_and_each_comes_once() {
+        check(r#""1h", "24h", "rows:1000""#, Ok(3));
+        check(r#""1h", "60m""#, Err("model.toml: drift.windows: expected each window once, got 1h twice"));
+        let nine: Vec<_> = (1..=9).map(|hours| format!("\"{hours}h\"")).collect();
+        check(&nine.join(", "), Err("model.toml: drift.windows: expected at most 8, got 9"));
     }
 }

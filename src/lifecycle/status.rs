@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Alias, Digest, Signature, Task, Version};
+use super::LifecycleError;
+use crate::model::{Alias, Digest, ModelName, Signature, Task, Version};
 
 /// Where a version is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,4 +65,19 @@ pub struct ModelStatus {
     /// What the champion takes and gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
+}
+
+impl ModelStatus {
+    /// A model whose folder or aliases cannot be read.
+    pub(super) fn unreadable(model: &ModelName, error: &LifecycleError) -> Self {
+        Self {
+            model: model.to_string(),
+            champion: None,
+            previous: None,
+            is_serving: false,
+            problem: Some(error.to_string()),
+            versions: Vec::new(),
+            signature: None,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricT
 /// One window's statistics of one column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowSample {
-    /// The window, for example `1h` or `1000rows`.
+    /// The window, for example `1h` or `rows:1000`.
     pub window: String,
     /// Population stability index.
     pub psi: f64,

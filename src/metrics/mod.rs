@@ -8,7 +8,8 @@ mod drift;
 
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -121,6 +122,8 @@ macro_rules! metrics {
         pub struct Metrics {
             registry: Registry,
             drift: drift::DriftCollector,
+            /// Copies of each version in memory: one that is loaded again while the old copy drains is there twice.
+            copies: Mutex<BTreeMap<(String, u64), usize>>,
             $(#[doc = $help] $field: $kind,)+
         }
 
@@ -136,7 +139,7 @@ macro_rules! metrics {
                 )+
                 let drift = drift::DriftCollector::new()?;
                 registry.register(Box::new(drift.clone()))?;
-                Ok(Self { registry, drift, $($field),+ })
+                Ok(Self { registry, drift, copies: Mutex::default(), $($field),+ })
             }
         }
     };
@@ -297,6 +300,8 @@ impl Metrics {
 
     /// The handles of one version; every series exists from now on, at zero.
     pub fn version(&self, model: &str, version: u64, model_bytes: usize) -> VersionMetrics {
+        let mut copies = self.copies();
+        *copies.entry((model.to_owned(), version)).or_default() += 1;
         let version = version.to_string();
         let labels = [model, version.as_str()];
         let outcome = |outcome: &Outcome| self.requests.with_label_values(&[model, &version, outcome.as_str()]);
@@ -311,11 +316,23 @@ impl Metrics {
         }
     }
 
-    /// Takes the series that speak of memory away once a version has gone. Its counters and histograms stay: a counter
+    /// Takes the series that speak of memory away once the last copy of a version has gone. Its counters and histograms stay: a counter
     /// that vanishes loses what was not scraped yet.
     pub fn retire_version(&self, model: &str, version: u64) {
+        let mut copies = self.copies();
+        let key = (model.to_owned(), version);
+        let left = copies.get(&key).map_or(0, |n_copies| n_copies.saturating_sub(1));
+        if 0 < left {
+            copies.insert(key, left);
+            return;
+        }
+        copies.remove(&key);
         // An error says only that the series was not there.
         drop(self.model_bytes.remove_label_values(&[model, &version.to_string()]));
+    }
+
+    fn copies(&self) -> MutexGuard<'_, BTreeMap<(String, u64), usize>> {
+        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handles of one model; every series exists from now on, at zero.
@@ -414,6 +431,18 @@ mod tests {
         }
         assert!(text.contains("gudgeon_swaps_total{model=\"flights\",result=\"refused\"} 0"));
         assert!(text.contains("process_resident_memory_bytes"));
+    }
+
+    #[test]
+    fn a_version_loaded_again_while_its_old_copy_drains_stays_in_memory() {
+        let metrics = Metrics::new().unwrap();
+        let has_series = || metrics.encode().contains("gudgeon_model_bytes{model=\"m\",version=\"1\"} 7");
+        metrics.version("m", 1, 7);
+        metrics.version("m", 1, 7);
+        metrics.retire_version("m", 1);
+        assert!(has_series());
+        metrics.retire_version("m", 1);
+        assert!(!has_series());
     }
 
     #[test]

@@ -100,11 +100,6 @@ impl Registry {
         &self.root
     }
 
-    /// Where a model's folder is, or would be: the paths in its pipeline are relative to it.
-    pub fn path_of(&self, name: &ModelName) -> PathBuf {
-        self.root.join(name.as_str())
-    }
-
     /// The versions of a model, sorted. Partial, foreign and temporary folders are none.
     ///
     /// # Errors

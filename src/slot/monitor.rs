@@ -237,10 +237,7 @@ fn window(report: &WindowReport, column: &ColumnReport) -> WindowSample {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shares of counts are 64-bit floats")]
 fn sample(profile: &ColumnProfile, counts: &ColumnCounts, windows: Vec<WindowSample>, with_bins: bool) -> ColumnSample {
-    let reference = if with_bins { profile.counts() } else { &[] };
-    let smoothed = profile.n() as f64 + 0.5 * reference.len() as f64;
     ColumnSample {
         feature: profile.name.clone(),
         bins: if with_bins { counts.bins.clone() } else { Vec::new() },
@@ -252,8 +249,8 @@ fn sample(profile: &ColumnProfile, counts: &ColumnCounts, windows: Vec<WindowSam
             ("above_max", counts.above_max),
             ("unseen", counts.unseen),
         ],
-        reference_shares: reference.iter().map(|&count| (count as f64 + 0.5) / smoothed).collect(),
-        reference_counts: reference.to_vec(),
+        reference_shares: if with_bins { profile.smoothed_shares() } else { Vec::new() },
+        reference_counts: if with_bins { profile.counts().to_vec() } else { Vec::new() },
         windows,
     }
 }

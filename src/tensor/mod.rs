@@ -236,23 +236,15 @@ impl Tensor {
         self.shape.first().copied().unwrap_or(1)
     }
 
-    /// Values in one row.
+    /// Values in one row; as many as can be counted where there are no rows.
     pub fn row_len(&self) -> usize {
-        self.shape.iter().skip(1).product()
+        self.shape.iter().skip(1).fold(1, |product: usize, &dim| product.saturating_mul(dim))
     }
 
     /// The values as `f32`, if that is their type.
     pub fn as_f32(&self) -> Option<&[f32]> {
         match &self.data {
             Data::Fp32(values) => Some(values),
-            _ => None,
-        }
-    }
-
-    /// The values as `i64`, if that is their type.
-    pub fn as_i64(&self) -> Option<&[i64]> {
-        match &self.data {
-            Data::Int64(values) => Some(values),
             _ => None,
         }
     }
@@ -319,6 +311,8 @@ mod tests {
         let shape = vec![1 << 33, 1 << 31];
         assert!(Tensor::new(shape, Data::Int64(Vec::new())).is_err());
         assert!(Tensor::new(vec![usize::MAX, usize::MAX, usize::MAX], Data::Int64(vec![1])).is_err());
+        let none = Tensor::new(vec![0, usize::MAX, 2], Data::Int64(Vec::new())).unwrap();
+        assert_eq!((none.row_len(), none.slice_rows(0..3).n_rows()), (usize::MAX, 0));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct Report {
     pub golden_rows: usize,
     /// Time to parse and optimise the graph, milliseconds.
     pub open_ms: f64,
-    /// Whether the outputs have one row a row of input, so that requests can share a run.
+    /// Whether the outputs have one row a row of input, each as if it were run alone, so that requests can share a run.
     pub follows_rows: bool,
     /// Median time of a run by rows in the batch.
     pub latency: Vec<BatchLatency>,

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::millis;
 use crate::engine::Plan;
-use crate::model::{Golden, Signature, TensorSpec};
-use crate::tensor::{Data, Dtype, Tensor};
+use crate::model::{Golden, Signature, TensorSpec, Tolerance};
+use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
 /// Batches that the warm-up runs, rows.
 const BATCHES: [usize; 3] = [1, 8, 64];
@@ -15,6 +15,10 @@ const BATCHES: [usize; 3] = [1, 8, 64];
 const RUNS: usize = 5;
 /// Time that the warm-up may take for one batch size.
 const TIME_MAX: Duration = Duration::from_millis(500);
+/// Rows that are run together and then alone.
+const PROBE_ROWS: usize = 4;
+/// How far a row's outputs may be from those of the same row alone: sums may be added up in another order.
+const PROBE_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-3 };
 
 /// Time of a run of one batch size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -28,30 +32,57 @@ pub struct BatchLatency {
 /// What the warm-up showed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WarmUp {
-    /// Whether every output has one row a row of input.
+    /// Whether every output has one row a row of input, and each of them comes out as it does when it is run alone.
     pub follows_rows: bool,
     /// Times by batch.
     pub latency: Vec<BatchLatency>,
 }
 
-/// Runs `plan` on its golden inputs (repeated), else on zeros. A model that fails on these is not refused: it may not take
-/// zeros, and its golden cases have been checked before. It is never batched then.
+/// Runs `plan` on its golden inputs (repeated), else on made-up ones. A model that fails on these is not refused: it may not
+/// take them, and its golden cases have been checked before. It is never batched then.
 pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> WarmUp {
-    let row = golden.and_then(|golden| plan.signature().check(golden.inputs.clone()).ok());
-    let row: Option<Vec<Tensor>> = row.map(|checked| checked.tensors().to_vec()).or_else(|| zeros(plan.signature()));
-    let Some(row) = row else { return WarmUp { follows_rows: false, latency: Vec::new() } };
+    let recorded = golden.and_then(|golden| plan.signature().check(golden.inputs.clone()).ok());
+    let recorded: Option<Vec<Tensor>> = recorded.map(|checked| checked.tensors().to_vec());
+    // One row over and over cannot show whether rows are mixed.
+    let several = |rows: &&Vec<Tensor>| rows.iter().all(|tensor| 1 < tensor.n_rows());
+    let probed = recorded.as_ref().filter(several).cloned().or_else(|| made_up(plan.signature()));
+    let mut follows_rows = probed.and_then(|rows| is_row_wise(plan, &rows)).unwrap_or(false);
+    let Some(rows) = recorded.or_else(|| made_up(plan.signature())) else {
+        return WarmUp { follows_rows: false, latency: Vec::new() };
+    };
     let mut latency = Vec::new();
-    let mut follows_rows = true;
-    for rows in BATCHES {
-        let Some(inputs) = repeated(&row, rows) else { break };
-        let Some((median, follows)) = timed(plan, &inputs, rows) else {
+    for n_rows in BATCHES {
+        let Some(inputs) = repeated(&rows, n_rows) else { break };
+        let Some((median, follows)) = timed(plan, &inputs, n_rows) else {
             follows_rows = false;
             break;
         };
         follows_rows &= follows;
-        latency.push(BatchLatency { rows, median_ms: millis(median) });
+        latency.push(BatchLatency { rows: n_rows, median_ms: millis(median) });
     }
     WarmUp { follows_rows, latency }
+}
+
+/// Whether rows that run together come out as they do alone. An operator over axis 0 (a softmax, a mean, a sort, a scale
+/// of quantisation) mixes them: then no request may share a run with another's. `None` where a run fails.
+fn is_row_wise(plan: &Plan, rows: &[Tensor]) -> Option<bool> {
+    let rows = repeated(rows, PROBE_ROWS)?;
+    let named = |outputs: Vec<Tensor>| -> Vec<NamedTensor> {
+        let specs = plan.signature().outputs.iter();
+        specs.zip(outputs).map(|(spec, tensor)| NamedTensor { name: spec.name.clone(), tensor }).collect()
+    };
+    let part = |tensors: &[Tensor], row: usize| -> Vec<Tensor> {
+        tensors.iter().map(|tensor| tensor.slice_rows(row..row + 1)).collect()
+    };
+    let together = plan.run(&rows).ok()?;
+    for row in 0..PROBE_ROWS {
+        let outputs = named(plan.run(&part(&rows, row)).ok()?);
+        let alone = Golden { tolerance: PROBE_TOLERANCE, inputs: Vec::new(), outputs };
+        if alone.compare(&named(part(&together, row))).is_err() {
+            return Some(false);
+        }
+    }
+    Some(true)
 }
 
 fn timed(plan: &Plan, inputs: &[Tensor], rows: usize) -> Option<(Duration, bool)> {
@@ -78,28 +109,81 @@ fn repeated(inputs: &[Tensor], rows: usize) -> Option<Vec<Tensor>> {
     inputs.iter().map(repeat).collect()
 }
 
-/// One row of zeros and empty strings; variable dimensions are 1.
-fn zeros(signature: &Signature) -> Option<Vec<Tensor>> {
-    signature.inputs.iter().map(zero).collect()
+/// A few rows that differ: floats from 0 to 1, whole numbers and flags 0 and 1, empty strings; variable dimensions are 1.
+fn made_up(signature: &Signature) -> Option<Vec<Tensor>> {
+    signature.inputs.iter().map(made_up_input).collect()
 }
 
-fn zero(spec: &TensorSpec) -> Option<Tensor> {
-    let dim = |(index, dim): (usize, &Option<usize>)| if index == 0 { 1 } else { dim.unwrap_or(1) };
+fn made_up_input(spec: &TensorSpec) -> Option<Tensor> {
+    let dim = |(index, dim): (usize, &Option<usize>)| if index == 0 { PROBE_ROWS } else { dim.unwrap_or(1) };
     let shape: Vec<usize> = spec.shape.iter().enumerate().map(dim).collect();
     let len = shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim)).filter(|&len| len <= 1 << 24)?;
+    let row_len = (len / PROBE_ROWS).max(1);
+    let place = |index: usize| index / row_len + index % row_len;
+    let share = |index: usize| f32::from(u8::try_from(place(index) % 251).unwrap_or(0)) / 251.0;
+    let is_odd = |index: usize| place(index) % 2 == 1;
     let data = match spec.datatype {
-        Dtype::Bool => Data::Bool(vec![false; len]),
-        Dtype::Uint8 => Data::Uint8(vec![0; len]),
-        Dtype::Uint16 => Data::Uint16(vec![0; len]),
-        Dtype::Uint32 => Data::Uint32(vec![0; len]),
-        Dtype::Uint64 => Data::Uint64(vec![0; len]),
-        Dtype::Int8 => Data::Int8(vec![0; len]),
-        Dtype::Int16 => Data::Int16(vec![0; len]),
-        Dtype::Int32 => Data::Int32(vec![0; len]),
-        Dtype::Int64 => Data::Int64(vec![0; len]),
-        Dtype::Fp32 => Data::Fp32(vec![0.0; len]),
-        Dtype::Fp64 => Data::Fp64(vec![0.0; len]),
+        Dtype::Bool => Data::Bool((0..len).map(is_odd).collect()),
+        Dtype::Uint8 => Data::Uint8((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Uint16 => Data::Uint16((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Uint32 => Data::Uint32((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Uint64 => Data::Uint64((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Int8 => Data::Int8((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Int16 => Data::Int16((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Int32 => Data::Int32((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Int64 => Data::Int64((0..len).map(|index| is_odd(index).into()).collect()),
+        Dtype::Fp32 => Data::Fp32((0..len).map(share).collect()),
+        Dtype::Fp64 => Data::Fp64((0..len).map(|index| share(index).into()).collect()),
         Dtype::String => Data::String(vec![String::new(); len]),
     };
     Tensor::new(shape, data).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::engine::Limits;
+    use crate::engine::onnx::{
+        AttributeProto, AttributeType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto,
+        OperatorSetIdProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    };
+
+    fn value(name: &str) -> ValueInfoProto {
+        let dim = |size: Option<i64>| Dimension { value: size.map(DimensionValue::Value) };
+        let shape = Some(TensorShapeProto { dim: vec![dim(None), dim(Some(3))] });
+        let tensor = TypeValue::Tensor(TensorType { elem_type: 1, shape });
+        ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { value: Some(tensor) }), ..Default::default() }
+    }
+
+    fn node(op: &str, inputs: &[&str], output: &str, attribute: &[AttributeProto]) -> NodeProto {
+        let input = inputs.iter().map(|&name| name.to_owned()).collect();
+        let (output, attribute) = (vec![output.to_owned()], attribute.to_vec());
+        NodeProto { op_type: op.to_owned(), input, output, attribute, ..Default::default() }
+    }
+
+    #[track_caller]
+    fn check(nodes: Vec<NodeProto>, expected: bool) {
+        let (input, output) = (vec![value("x")], vec![value("y")]);
+        let graph = GraphProto { node: nodes, name: "g".to_owned(), input, output, ..Default::default() };
+        let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
+        let model = ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() };
+        let plan = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap();
+        let WarmUp { follows_rows, latency } = warm_up(&plan, None);
+        assert_eq!((follows_rows, latency.len()), (expected, BATCHES.len()));
+    }
+
+    #[test]
+    fn a_model_that_mixes_rows_is_never_batched() {
+        let axis =
+            |i| AttributeProto { name: "axis".to_owned(), i, r#type: AttributeType::Int as i32, ..Default::default() };
+        let ints = AttributeType::Ints as i32;
+        let rows = AttributeProto { name: "axes".to_owned(), ints: vec![0], r#type: ints, ..Default::default() };
+        check(vec![node("Relu", &["x"], "y", &[])], true);
+        check(vec![node("Softmax", &["x"], "y", &[axis(1)])], true);
+        check(vec![node("Softmax", &["x"], "y", &[axis(0)])], false);
+        let mean = node("ReduceMean", &["x"], "mean", &[rows]);
+        check(vec![mean, node("Sub", &["x", "mean"], "y", &[])], false);
+    }
 }

@@ -170,6 +170,7 @@ impl TestServer {
         self.client.post(format!("{}{path}", self.http)).body(body).send().await.unwrap()
     }
 
+    #[expect(clippy::unused_self, reason = "it reads as what the server is asked")]
     pub(crate) fn admin(&self, request: RequestBuilder) -> RequestBuilder {
         request.bearer_auth(TOKEN).header("x-gudgeon-actor", "tester")
     }

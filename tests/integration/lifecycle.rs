@@ -205,3 +205,24 @@ async fn a_model_without_an_active_version_is_not_served_and_says_what_to_do() {
     assert_eq!(serving(&server).await.len(), 1, "the other model serves");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_model_that_cannot_be_read_hides_no_other_and_an_empty_one_keeps_nobody_waiting() {
+    let registry = TestRegistry::flights().with_case("iris", 1, "iris_rf100");
+    std::fs::create_dir(registry.file("new")).unwrap();
+    std::fs::write(registry.file("new/pipeline.toml"), "").unwrap();
+    let server = registry.serve().await;
+    assert_eq!(server.get("/v2/health/ready").await.status(), 200);
+    let registry = std::sync::Arc::clone(&server.registry);
+    server.stop().await;
+    std::fs::write(registry.file("iris/aliases.json"), "{").unwrap();
+    let server = TestServer::start(registry, |_| {}).await;
+    let (status, answer) = server.admin_get("/models").await;
+    assert_eq!(status, 200, "{answer}");
+    let model = |name: &str| answer["models"].as_array().unwrap().iter().find(|model| model["model"] == name).unwrap();
+    assert_eq!(model("flights")["is_serving"], json!(true));
+    assert!(model("iris")["problem"].as_str().unwrap().contains("aliases.json"), "{answer}");
+    assert_eq!(server.post("/v1/models/iris:predict", "{}").await.status(), 503);
+    assert_eq!(serving(&server).await.len(), 1, "the other model serves");
+    server.stop().await;
+}

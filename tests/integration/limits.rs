@@ -53,9 +53,17 @@ async fn rows_and_nesting_are_limited() {
 #[tokio::test]
 async fn a_deadline_that_has_passed_is_a_504_and_a_silent_connection_is_closed() {
     let server = TestRegistry::flights().serve_with(|config| config.header_timeout = Period::from_millis(200)).await;
-    let request = server.client.post(format!("{}{PREDICT}", server.http)).header("x-request-timeout-ms", "0");
-    let answer = body(request.body(json!({ "instances": [flight()] }).to_string()).send().await.unwrap()).await;
-    assert!(answer.0.as_u16() == 504 || answer.0.is_client_error(), "{} {}", answer.0, answer.1);
+    let asked = async |timeout_ms: &str, n_rows: usize| {
+        let request =
+            server.client.post(format!("{}{PREDICT}", server.http)).header("x-request-timeout-ms", timeout_ms);
+        body(request.body(json!({ "instances": vec![flight(); n_rows] }).to_string()).send().await.unwrap()).await
+    };
+    assert_code(&asked("0", 1).await, 422, "bad_input");
+    // To decode so many rows alone takes far longer.
+    assert_code(&asked("1", 20_000).await, 504, "deadline_passed");
+    let metrics = server.metrics().await;
+    let counted = metrics.lines().filter(|line| line.contains(r#"outcome="timeout""#) && line.ends_with(" 1"));
+    assert_eq!(counted.count(), 1, "{metrics}");
     let mut stream = TcpStream::connect(server.http.trim_start_matches("http://")).await.unwrap();
     let mut rest = Vec::new();
     let closed = stream.read_to_end(&mut rest);

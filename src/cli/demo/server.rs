@@ -15,7 +15,7 @@ use super::DemoArgs;
 
 /// How long the server may take to load and listen.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// Where a server would listen.
+/// The addresses that `serve` takes by itself.
 const USUAL_HTTP: &str = "127.0.0.1:8080";
 const USUAL_OPS: &str = "127.0.0.1:8082";
 

@@ -93,6 +93,7 @@ impl<'a> Classes<'a> {
     /// The class of row `row`; `None` where no probability is a number.
     fn label(&self, row: usize) -> Option<Cow<'a, str>> {
         let Some(label) = self.label else { return self.likeliest(row).map(Cow::Borrowed) };
+        let row = row * label.row_len();
         let number: i128 = match label.data() {
             Data::String(values) => return values.get(row).map(|text| Cow::Borrowed(text.as_str())),
             Data::Uint8(values) => (*values.get(row)?).into(),
@@ -111,8 +112,8 @@ impl<'a> Classes<'a> {
     }
 
     fn likeliest(&self, row: usize) -> Option<&'a str> {
-        let data = self.probabilities?.data();
-        let start = row * self.names.len();
+        let tensor = self.probabilities?;
+        let (data, start) = (tensor.data(), row * tensor.row_len());
         let values = self.names.iter().enumerate().filter_map(|(class, name)| {
             let value = data.as_f64(start + class).filter(|value| !value.is_nan())?;
             Some((name, value))
@@ -169,8 +170,7 @@ struct ByClass<'a> {
 
 impl Serialize for ByClass<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let data = self.tensor.data();
-        let start = self.row * self.names.len();
+        let (data, start) = (self.tensor.data(), self.row * self.tensor.row_len());
         let value = |(class, name)| (name, Value { data, index: start + class });
         serializer.collect_map(self.names.iter().enumerate().map(value))
     }

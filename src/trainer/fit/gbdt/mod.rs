@@ -230,7 +230,7 @@ impl GbdtModel {
         let mut predictions = Vec::with_capacity(rows.len() * self.objective.n_outputs());
         for block in rows.chunks(BLOCK_ROWS) {
             let columns: Vec<Vec<f32>> = self.inputs.iter().map(|input| encode(input, table, block)).collect();
-            for row in 0..block.len() {
+            for (row, _) in block.iter().enumerate() {
                 let score = |(&base, trees): (&f32, &Vec<Tree>)| {
                     let leaves = trees.iter().map(|tree| f64::from(tree.leaf(|input| columns[input][row])));
                     f64::from(base) + leaves.sum::<f64>()

@@ -1,0 +1,111 @@
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::super::PoolOptions;
+use super::*;
+use crate::engine::Limits;
+use crate::model::TensorSpec;
+use crate::tensor::{Data, NamedTensor};
+
+/// Holds the compute thread in each observation until it is let go.
+#[derive(Debug)]
+struct Hold(Mutex<Receiver<()>>);
+
+impl Observe for Hold {
+    fn observe(&self, _: usize, _: &Checked, _: &[Tensor]) {
+        // An error says that the test is over.
+        self.0.lock().unwrap().recv().ok();
+    }
+}
+
+/// Two lanes of one model on one thread; observations of the first are held until the sender lets them go.
+struct Bench {
+    pool: Arc<Pool>,
+    lanes: [Arc<Lane>; 2],
+    let_go: Sender<()>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let model =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models/diabetes_ridge/model.onnx");
+        let plan = Arc::new(Plan::load(&std::fs::read(model).unwrap(), None, &Limits::default()).unwrap());
+        let metrics = Metrics::new().unwrap();
+        let pool = Pool::start(PoolOptions { threads: 1 }, &metrics).unwrap();
+        let (let_go, held) = channel();
+        let lane = |version: u64, observer: Option<Arc<dyn Observe>>| {
+            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true };
+            let version = metrics.version("m", version, 1);
+            let lane_metrics = LaneMetrics { all: Arc::clone(&metrics), model: metrics.model("m"), version, observer };
+            Lane::new(Arc::clone(&plan), options, Arc::clone(&pool), lane_metrics)
+        };
+        let lanes = [lane(1, Some(Arc::new(Hold(Mutex::new(held))))), lane(2, None)];
+        Self { pool, lanes, let_go }
+    }
+
+    fn inputs(&self) -> Checked {
+        let input = |spec: &TensorSpec| {
+            let width = spec.row_len().unwrap();
+            let tensor = Tensor::new(vec![1, width], Data::Fp32(vec![0.5; width])).unwrap();
+            NamedTensor { name: spec.name.clone(), tensor }
+        };
+        let signature = self.lanes[0].plan.signature();
+        signature.check(signature.inputs.iter().map(input).collect()).unwrap()
+    }
+
+    /// Asks lane `lane` for a prediction within a minute, on a task of its own.
+    fn ask(&self, lane: usize) -> tokio::task::JoinHandle<Result<Outputs, RunError>> {
+        let (lane, inputs) = (Arc::clone(&self.lanes[lane]), self.inputs());
+        tokio::spawn(async move { lane.run(inputs, Instant::now() + Duration::from_secs(60)).await })
+    }
+
+    fn queue_len(&self) -> i64 {
+        self.lanes[0].model_metrics.queue_len.get()
+    }
+}
+
+#[tokio::test]
+async fn a_caller_whose_deadline_passes_in_the_queue_is_never_told_that_the_server_stops() {
+    let bench = Bench::new();
+    for _ in 0..200 {
+        let result = bench.lanes[1].run(bench.inputs(), Instant::now()).await;
+        assert!(matches!(result, Err(RunError::Deadline)), "{result:?}");
+    }
+    // A thread that finds the job first answers for the timer.
+    let (reply, answer) = oneshot::channel();
+    let now = Instant::now();
+    bench.lanes[1].locked().push_back(Job { inputs: bench.inputs(), deadline: now, queued: now, reply });
+    assert!(bench.lanes[1].take().0.is_empty());
+    assert!(matches!(answer.await, Ok(Err(RunError::Deadline))));
+}
+
+#[tokio::test]
+async fn after_the_pool_has_stopped_every_caller_is_told_so_at_once() {
+    let bench = Bench::new();
+    bench.pool.stop();
+    for _ in 0..2 {
+        let result = tokio::time::timeout(Duration::from_secs(10), bench.ask(0)).await.unwrap().unwrap();
+        assert!(matches!(result, Err(RunError::Stopped)), "{result:?}");
+    }
+    assert_eq!(bench.queue_len(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_waits_for_no_observation_and_the_queue_is_counted_over_all_versions() {
+    let bench = Bench::new();
+    // Answered, though its own observation holds the only thread.
+    bench.ask(0).await.unwrap().unwrap();
+    let waiting = [bench.ask(0), bench.ask(0), bench.ask(1)];
+    while bench.queue_len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    bench.let_go.send(()).unwrap();
+    let [first, second, other] = waiting;
+    // They ran together: the second must not wait until the first has been observed.
+    for answer in [first, second] {
+        tokio::time::timeout(Duration::from_secs(10), answer).await.unwrap().unwrap().unwrap();
+    }
+    assert_eq!(bench.queue_len(), 1);
+    drop(bench.let_go);
+    other.await.unwrap().unwrap();
+    assert_eq!(bench.lanes[0].model_metrics.queue_len.get(), 0);
+}
