@@ -175,6 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn models_of_every_usual_kind_are_batched() {
+        let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models");
+        let mut n_models = 0;
+        for case in std::fs::read_dir(cases).unwrap() {
+            let path = case.unwrap().path().join("model.onnx");
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            let Ok(plan) = Plan::load(&bytes, None, &Limits::default()) else { continue };
+            assert!(warm_up(&plan, None).follows_rows, "{}", path.display());
+            n_models += 1;
+        }
+        assert!(50 < n_models, "{n_models} models");
+    }
+
+    #[test]
     fn a_model_that_mixes_rows_is_never_batched() {
         let axis =
             |i| AttributeProto { name: "axis".to_owned(), i, r#type: AttributeType::Int as i32, ..Default::default() };
