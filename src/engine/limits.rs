@@ -24,7 +24,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            model_bytes_max: 512 << 20,
+            model_bytes_max: 1 << 30,
             nodes_max: 20_000,
             arity_max: 4_096,
             initializers_max: 100_000,

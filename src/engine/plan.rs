@@ -30,17 +30,26 @@ impl fmt::Debug for Plan {
     }
 }
 
+/// A deep graph needs a deep stack.
+const LOAD_STACK_BYTES: usize = 64 << 20;
+
 impl Plan {
     /// Checks `model`, replaces what the library cannot do, optimises.
     ///
     /// `signature` is that of the manifest, where there is one: its names of features and classes are kept, and it must
-    /// name the graph's inputs and outputs with their types. Optimising takes longer than linear time in the nodes, and
-    /// some models need a deep stack: call this on a thread made for it.
+    /// name the graph's inputs and outputs with their types. Optimising takes longer than linear time in the nodes and
+    /// recurses into the graph, so it runs on a thread of its own with a deep stack, which this call waits for.
     ///
     /// # Errors
     /// [`EngineError`] where the model is refused; a panic of the library is [`EngineError::Panicked`].
     pub fn load(model: &[u8], signature: Option<&Signature>, limits: &Limits) -> Result<Self, EngineError> {
-        guarded(|| load(model, signature, limits))
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().name("gudgeon-load".to_owned()).stack_size(LOAD_STACK_BYTES);
+            let thread = builder.spawn_scoped(scope, || guarded(|| load(model, signature, limits)));
+            let thread =
+                thread.map_err(|error| EngineError::Load(format!("no thread to open the model on: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(EngineError::Panicked("while the model was opened".to_owned())))
+        })
     }
 
     /// What the model takes and gives; shapes of outputs are those that the library found out.
