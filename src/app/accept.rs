@@ -1,7 +1,6 @@
 //! The accept loop: hyper's connections under limits of our own, and a drain that loses no accepted request.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,12 +65,7 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             () = reached(&mut accepting, Phase::Linger) => {
-                // Connections that the kernel has taken already are served, not reset.
-                while let Some(Ok((stream, peer))) = poll_once(&socket).await {
-                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-                    let connection = Connection { stream, peer, permit, phase: phase.clone() };
-                    connections.spawn(connection.serve(router.clone(), listener.clone(), options));
-                }
+                drop(permit);
                 break;
             }
             accepted = socket.accept() => match accepted {
@@ -88,19 +82,31 @@ pub(super) async fn serve(
         }
         while connections.try_join_next().is_some() {}
     }
-    drop(socket);
+    // Connections that the kernel has taken already are served, not reset.
+    for (stream, peer) in rest(socket) {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+        let connection = Connection { stream, peer, permit, phase: phase.clone() };
+        connections.spawn(connection.serve(router.clone(), listener.clone(), options));
+    }
     finish(connections, options.drain_timeout).await;
 }
 
-async fn poll_once(socket: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    tokio::select! {
-        biased;
-        accepted = socket.accept() => Some(accepted),
-        () = std::future::ready(()) => None,
+/// Closes `socket`; gives back the connections that wait on it. The system is asked itself: the runtime may not have heard
+/// of them yet.
+fn rest(socket: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(socket) = socket.into_std() else { return Vec::new() };
+    let mut waiting = Vec::new();
+    while let Ok((stream, peer)) = socket.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            waiting.push((stream, peer));
+        }
     }
 }
 
 async fn finish(mut connections: JoinSet<()>, limit: Duration) {
+    waiting
     let ended = tokio::time::timeout(limit, async { while connections.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         tracing::warn!(connections = connections.len(), "connections aborted: the drain timeout has passed");
