@@ -103,10 +103,10 @@ fn rest(socket: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
             waiting.push((stream, peer));
         }
     }
+    waiting
 }
 
 async fn finish(mut connections: JoinSet<()>, limit: Duration) {
-    waiting
     let ended = tokio::time::timeout(limit, async { while connections.join_next().await.is_some() {} }).await;
     if ended.is_err() {
         tracing::warn!(connections = connections.len(), "connections aborted: the drain timeout has passed");
@@ -139,7 +139,8 @@ impl Connection {
             answer(router.clone(), request, peer, (listener, Arc::clone(&metrics)), *seen.borrow())
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(true);
+        // A caller that closes its side has left: what it asked for is cancelled, not computed for nobody.
+        builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(false);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
