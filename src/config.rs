@@ -94,7 +94,7 @@ settings! {
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
         "A connection that has not sent a request's head by then is closed.";
     body_timeout: Period = "GUDGEON_BODY_TIMEOUT", Period::from_secs(30),
-        "A request's body that stalls for so long ends the request.";
+        "A request's body, or a caller's reading of an answer, that stalls for so long ends the request.";
     connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
     body_bytes_max: ByteSize = "GUDGEON_BODY_BYTES_MAX", ByteSize::mib(64), "Largest body of a prediction request.";
     upload_bytes_max: ByteSize = "GUDGEON_UPLOAD_BYTES_MAX", ByteSize::mib(1024), "Largest graph that can be uploaded.";

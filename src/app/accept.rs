@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use super::stall::Stalling;
 use crate::metrics::{Held, Listener, Metrics};
 
 /// How far a drain has come; connections watch it.
@@ -41,6 +42,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct AcceptOptions {
     pub(super) connections_max: usize,
     pub(super) header_timeout: Duration,
+    /// The longest that a caller may leave an answer unread.
+    pub(super) write_timeout: Duration,
     pub(super) drain_timeout: Duration,
 }
 
@@ -141,7 +144,8 @@ impl Connection {
         let mut builder = http1::Builder::new();
         // A caller that closes its side has left: what it asked for is cancelled, not computed for nobody.
         builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(false);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let stream = TokioIo::new(Stalling::new(stream, options.write_timeout));
+        let connection = builder.serve_connection(stream, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

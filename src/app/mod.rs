@@ -3,6 +3,7 @@
 //! A server takes bound listeners and a shutdown future, so tests need no special mode.
 
 mod accept;
+mod stall;
 mod token;
 
 use std::io;
@@ -140,6 +141,7 @@ impl Server {
             header_timeout: config.header_timeout.duration(),
             drain_timeout: config.drain_timeout.duration(),
         };
+            write_timeout: config.body_timeout.duration(),
         let counted = |listener| (listener, Arc::clone(&state.metrics));
         let public = http::public_router(Arc::clone(&state));
         let mut public = tokio::spawn(accept::serve(http, public, watching, counted(Listener::Http), accept));
