@@ -166,9 +166,9 @@ pub enum ConfigError {
         /// Where a generated one would be.
         path: PathBuf,
     },
-    /// The admin token is empty or too short.
+    /// The admin token is empty, too short, or nothing that a header field can carry.
     #[error(
-        "admin token from {origin}: expected at least 16 characters without spaces, got {len}: make one with `openssl rand -hex 32`"
+        "admin token from {origin}: expected 16 to 1024 ASCII characters without spaces, got {len}: make one with `openssl rand -hex 32`"
     )]
     WeakToken {
         /// Where it was written.
@@ -263,8 +263,8 @@ fn token_source(file: Option<&Path>) -> Result<TokenSource, ConfigError> {
 }
 
 fn checked_token(token: &str, origin: String) -> Result<TokenSource, ConfigError> {
-    if token.len() < 16 || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(ConfigError::WeakToken { origin, len: token.len() });
+    if !(16..=1024).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ConfigError::WeakToken { origin, len: token.chars().count() });
     }
     Ok(TokenSource::Given(token.to_owned()))
 }
@@ -349,3 +349,14 @@ mod tests {
         assert!(matches!(error, ConfigError::WeakToken { len: 0, .. }));
     }
 }
+    #[test]
+    fn a_token_that_no_header_field_can_carry_is_refused() {
+        for token in ["\u{fc}n\u{ef}c\u{f6}d\u{e9}-token-0123456789".to_owned(), "x".repeat(1025), "x".repeat(15)] {
+            assert!(
+                matches!(checked_token(&token, "a test".to_owned()), Err(ConfigError::WeakToken { .. })),
+                "{token}"
+            );
+        }
+        assert!(checked_token(&"x".repeat(1024), "a test".to_owned()).is_ok());
+    }
+
