@@ -131,7 +131,7 @@ pub(super) async fn verify(
     let version = version_number(&model, before_verb(&segment, "verify")?)?;
     let actor = actor(&request.into_parts().0);
     let name = model.clone();
-    let report = state.lifecycle.run(move |lifecycle| lifecycle.verify(&name, version, actor)).await?;
+    let report = state.lifecycle.run_trial(move |lifecycle| lifecycle.verify(&name, version, actor)).await?;
     Ok(json_value(&json!({ "model": model, "version": version, "report": report })))
 }
 
@@ -212,7 +212,7 @@ pub(super) async fn register(
     let actor = actor(&parts);
     let upload = Upload { model: graph.into(), label, why: reason.clone(), actor: actor.clone() };
     let name = model.clone();
-    let registered = state.lifecycle.run(move |lifecycle| lifecycle.register(&name, upload)).await?;
+    let registered = state.lifecycle.run_trial(move |lifecycle| lifecycle.register(&name, upload)).await?;
     let version = registered.version;
     let mut answer = json!({
         "model": model,
