@@ -97,6 +97,8 @@ settings! {
         "A request's body, or a caller's reading of an answer, that stalls for so long ends the request.";
     connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
     body_bytes_max: ByteSize = "GUDGEON_BODY_BYTES_MAX", ByteSize::mib(64), "Largest body of a prediction request.";
+    body_bytes_in_flight_max: ByteSize = "GUDGEON_BODY_BYTES_IN_FLIGHT_MAX", ByteSize::mib(256),
+        "All bodies over 64 KiB of predictions under way together; one more gets 429.";
     upload_bytes_max: ByteSize = "GUDGEON_UPLOAD_BYTES_MAX", ByteSize::mib(1024), "Largest graph that can be uploaded.";
     rows_max: usize = "GUDGEON_ROWS_MAX", 100_000, "Most rows in one prediction request.";
     nesting_max: usize = "GUDGEON_NESTING_MAX", 32, "Deepest nesting of JSON in a request.";
@@ -225,6 +227,14 @@ impl Config {
             let got = self.nesting_max.to_string();
             return Err(ConfigError::Range { key: "nesting_max", expected: "at most 100", got });
         }
+        if self.body_bytes_in_flight_max.bytes() < self.body_bytes_max.bytes() {
+            let got = self.body_bytes_in_flight_max.to_string();
+            return Err(ConfigError::Range {
+                key: "body_bytes_in_flight_max",
+                expected: "at least body_bytes_max",
+                got,
+            });
+        }
         for (key, period) in [("request_timeout", self.request_timeout), ("header_timeout", self.header_timeout)] {
             if period.duration().is_zero() {
                 return Err(ConfigError::Range { key, expected: "more than 0s", got: period.to_string() });
@@ -327,6 +337,7 @@ mod tests {
         check_file("request_timeout = \"soon\"", "expected a number and a unit");
         check_file("body_bytes_max = 12", "expected a number and a unit");
         check_file("http_addr = \"localhost\"", "invalid socket address");
+        check_file("body_bytes_in_flight_max = \"1MiB\"", "body_bytes_in_flight_max: expected at least body_bytes_max");
         check_file("nesting_max = 101", "nesting_max: expected at most 100, got 101");
     }
 
@@ -341,15 +352,6 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_short_token_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("token");
-        std::fs::write(&path, "\n").unwrap();
-        let error = RawConfig { admin_token_file: Some(path), ..RawConfig::default() }.check().unwrap_err();
-        assert!(matches!(error, ConfigError::WeakToken { len: 0, .. }));
-    }
-}
-    #[test]
     fn a_token_that_no_header_field_can_carry_is_refused() {
         for token in ["\u{fc}n\u{ef}c\u{f6}d\u{e9}-token-0123456789".to_owned(), "x".repeat(1025), "x".repeat(15)] {
             assert!(
@@ -360,3 +362,12 @@ mod tests {
         assert!(checked_token(&"x".repeat(1024), "a test".to_owned()).is_ok());
     }
 
+    #[test]
+    fn an_empty_or_short_token_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "\n").unwrap();
+        let error = RawConfig { admin_token_file: Some(path), ..RawConfig::default() }.check().unwrap_err();
+        assert!(matches!(error, ConfigError::WeakToken { len: 0, .. }));
+    }
+}

@@ -165,8 +165,8 @@ pub(super) async fn steer(
     let (parts, body) = request.into_parts();
     body::expect_json(&parts.headers)?;
     let stall = state.options.body_timeout;
-    let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall) };
-    let body = body::read(&parts.headers, body, limits).await?;
+    let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall), budget: None };
+    let body = body::read(&parts.headers, body, limits).await?.bytes;
     let actor = actor(&parts);
     let activation: Activation = if verb == "activate" {
         let expected = "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string";
@@ -207,8 +207,9 @@ pub(super) async fn register(
     let Query(RegisterQuery { label, reason, activate }) = query;
     body::expect_bytes(&parts.headers)?;
     let options = &state.options;
-    let limits = BodyLimits { bytes_max: options.upload_bytes_max, stall: options.body_timeout, total: None };
-    let graph = body::read(&parts.headers, body, limits).await?;
+    let (bytes_max, stall) = (options.upload_bytes_max, options.body_timeout);
+    let limits = BodyLimits { bytes_max, stall, total: None, budget: None };
+    let graph = body::read(&parts.headers, body, limits).await?.bytes;
     let actor = actor(&parts);
     let upload = Upload { model: graph.into(), label, why: reason.clone(), actor: actor.clone() };
     let name = model.clone();
