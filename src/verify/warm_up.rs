@@ -60,9 +60,7 @@ pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> WarmUp {
         follows_rows &= follows;
         latency.push(BatchLatency { rows: n_rows, median_ms: millis(median) });
         if TIME_MAX < median {
-            // Time and memory mostly grow with the rows: a larger batch could take all there is. What follows rows was
-            // not seen then, and so slow a model gains little from shared runs.
-            follows_rows = false;
+            // Time and memory mostly grow with the rows: a larger batch could take all there is.
             break;
         }
     }
