@@ -94,9 +94,11 @@ settings! {
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
         "A connection that has not sent a request's head by then is closed.";
     body_timeout: Period = "GUDGEON_BODY_TIMEOUT", Period::from_secs(30),
-        "A request's body that stalls for so long ends the request.";
+        "A request's body, or a caller's reading of an answer, that stalls for so long ends the request.";
     connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
     body_bytes_max: ByteSize = "GUDGEON_BODY_BYTES_MAX", ByteSize::mib(64), "Largest body of a prediction request.";
+    body_bytes_in_flight_max: ByteSize = "GUDGEON_BODY_BYTES_IN_FLIGHT_MAX", ByteSize::mib(256),
+        "All bodies over 64 KiB of predictions under way together; one more gets 429.";
     upload_bytes_max: ByteSize = "GUDGEON_UPLOAD_BYTES_MAX", ByteSize::mib(1024), "Largest graph that can be uploaded.";
     rows_max: usize = "GUDGEON_ROWS_MAX", 100_000, "Most rows in one prediction request.";
     nesting_max: usize = "GUDGEON_NESTING_MAX", 32, "Deepest nesting of JSON in a request.";
@@ -166,9 +168,9 @@ pub enum ConfigError {
         /// Where a generated one would be.
         path: PathBuf,
     },
-    /// The admin token is empty or too short.
+    /// The admin token is empty, too short, or nothing that a header field can carry.
     #[error(
-        "admin token from {origin}: expected at least 16 characters without spaces, got {len}: make one with `openssl rand -hex 32`"
+        "admin token from {origin}: expected 16 to 1024 ASCII characters without spaces, got {len}: make one with `openssl rand -hex 32`"
     )]
     WeakToken {
         /// Where it was written.
@@ -225,6 +227,14 @@ impl Config {
             let got = self.nesting_max.to_string();
             return Err(ConfigError::Range { key: "nesting_max", expected: "at most 100", got });
         }
+        if self.body_bytes_in_flight_max.bytes() < self.body_bytes_max.bytes() {
+            let got = self.body_bytes_in_flight_max.to_string();
+            return Err(ConfigError::Range {
+                key: "body_bytes_in_flight_max",
+                expected: "at least body_bytes_max",
+                got,
+            });
+        }
         for (key, period) in [("request_timeout", self.request_timeout), ("header_timeout", self.header_timeout)] {
             if period.duration().is_zero() {
                 return Err(ConfigError::Range { key, expected: "more than 0s", got: period.to_string() });
@@ -263,8 +273,8 @@ fn token_source(file: Option<&Path>) -> Result<TokenSource, ConfigError> {
 }
 
 fn checked_token(token: &str, origin: String) -> Result<TokenSource, ConfigError> {
-    if token.len() < 16 || token.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(ConfigError::WeakToken { origin, len: token.len() });
+    if !(16..=1024).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(ConfigError::WeakToken { origin, len: token.chars().count() });
     }
     Ok(TokenSource::Given(token.to_owned()))
 }
@@ -327,6 +337,7 @@ mod tests {
         check_file("request_timeout = \"soon\"", "expected a number and a unit");
         check_file("body_bytes_max = 12", "expected a number and a unit");
         check_file("http_addr = \"localhost\"", "invalid socket address");
+        check_file("body_bytes_in_flight_max = \"1MiB\"", "body_bytes_in_flight_max: expected at least body_bytes_max");
         check_file("nesting_max = 101", "nesting_max: expected at most 100, got 101");
     }
 
@@ -338,6 +349,17 @@ mod tests {
         let config = RawConfig { config: Some(path), rows_max: Some(7), ..RawConfig::default() }.check().unwrap();
         assert_eq!((config.rows_max, config.queue_len_max, config.batch_rows_max), (7, 6, 1024));
         assert_eq!(config.drain_delay.duration().as_millis(), 250);
+    }
+
+    #[test]
+    fn a_token_that_no_header_field_can_carry_is_refused() {
+        for token in ["\u{fc}n\u{ef}c\u{f6}d\u{e9}-token-0123456789".to_owned(), "x".repeat(1025), "x".repeat(15)] {
+            assert!(
+                matches!(checked_token(&token, "a test".to_owned()), Err(ConfigError::WeakToken { .. })),
+                "{token}"
+            );
+        }
+        assert!(checked_token(&"x".repeat(1024), "a test".to_owned()).is_ok());
     }
 
     #[test]

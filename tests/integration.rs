@@ -5,6 +5,7 @@
 mod integration {
     pub(crate) mod harness;
 
+    mod attack;
     mod demo;
     mod drain;
     mod drift;

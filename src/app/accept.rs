@@ -1,7 +1,6 @@
 //! The accept loop: hyper's connections under limits of our own, and a drain that loses no accepted request.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use super::stall::Stalling;
 use crate::metrics::{Held, Listener, Metrics};
 
 /// How far a drain has come; connections watch it.
@@ -42,6 +42,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct AcceptOptions {
     pub(super) connections_max: usize,
     pub(super) header_timeout: Duration,
+    /// The longest that a caller may leave an answer unread.
+    pub(super) write_timeout: Duration,
     pub(super) drain_timeout: Duration,
 }
 
@@ -66,12 +68,7 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             () = reached(&mut accepting, Phase::Linger) => {
-                // Connections that the kernel has taken already are served, not reset.
-                while let Some(Ok((stream, peer))) = poll_once(&socket).await {
-                    let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-                    let connection = Connection { stream, peer, permit, phase: phase.clone() };
-                    connections.spawn(connection.serve(router.clone(), listener.clone(), options));
-                }
+                drop(permit);
                 break;
             }
             accepted = socket.accept() => match accepted {
@@ -88,16 +85,28 @@ pub(super) async fn serve(
         }
         while connections.try_join_next().is_some() {}
     }
-    drop(socket);
+    // Connections that the kernel has taken already are served, not reset.
+    for (stream, peer) in rest(socket) {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
+        let connection = Connection { stream, peer, permit, phase: phase.clone() };
+        connections.spawn(connection.serve(router.clone(), listener.clone(), options));
+    }
     finish(connections, options.drain_timeout).await;
 }
 
-async fn poll_once(socket: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    tokio::select! {
-        biased;
-        accepted = socket.accept() => Some(accepted),
-        () = std::future::ready(()) => None,
+/// Closes `socket`; gives back the connections that wait on it. The system is asked itself: the runtime may not have heard
+/// of them yet.
+fn rest(socket: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(socket) = socket.into_std() else { return Vec::new() };
+    let mut waiting = Vec::new();
+    while let Ok((stream, peer)) = socket.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            waiting.push((stream, peer));
+        }
     }
+    waiting
 }
 
 async fn finish(mut connections: JoinSet<()>, limit: Duration) {
@@ -133,8 +142,10 @@ impl Connection {
             answer(router.clone(), request, peer, (listener, Arc::clone(&metrics)), *seen.borrow())
         });
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(true);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        // A caller that closes its side has left: what it asked for is cancelled, not computed for nobody.
+        builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(false);
+        let stream = TokioIo::new(Stalling::new(stream, options.write_timeout));
+        let connection = builder.serve_connection(stream, service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -3,6 +3,7 @@
 //! A server takes bound listeners and a shutdown future, so tests need no special mode.
 
 mod accept;
+mod stall;
 mod token;
 
 use std::io;
@@ -11,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::accept::{AcceptOptions, Phase};
 use crate::batch::{Pool, PoolOptions};
 use crate::config::Config;
 use crate::engine::Limits;
-use crate::http::{self, AdminToken, AppState, HttpOptions, Readiness};
+use crate::http::{self, AdminToken, AppState, BodyBudget, HttpOptions, Readiness};
 use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Listener, Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
@@ -106,6 +107,8 @@ impl Server {
             readiness: Readiness::new(Arc::clone(&metrics)),
             metrics,
             admin_token: AdminToken::new(admin_token),
+            body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
+            heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             options: http_options(&config),
         });
         Ok(Self { config, http, ops, state, pool })
@@ -138,6 +141,7 @@ impl Server {
         let accept = AcceptOptions {
             connections_max: config.connections_max,
             header_timeout: config.header_timeout.duration(),
+            write_timeout: config.body_timeout.duration(),
             drain_timeout: config.drain_timeout.duration(),
         };
         let counted = |listener| (listener, Arc::clone(&state.metrics));

@@ -1,16 +1,66 @@
 //! Bodies: what they may be declared as, how large they may be, how long they may take.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
 
 /// Room that is made ahead for a declared length; more grows as bytes come.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
+/// A body up to this size is not held against the budget: whoever fills it with large bodies does not keep small ones out.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+/// The unit of the budget, bytes.
+const UNIT_BYTES: usize = 1 << 10;
+
+/// What all bodies that are being read or answered may take together.
+///
+/// It is held against what has come, not against what was declared: a head alone reserves nothing.
+#[derive(Debug, Clone)]
+pub struct BodyBudget(Arc<Semaphore>);
+
+impl BodyBudget {
+    /// A budget of so many bytes.
+    pub fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes_max / UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+    }
+}
+
+/// A body's part of the budget, until it is dropped.
+#[derive(Debug)]
+struct Share<'a> {
+    budget: Option<&'a BodyBudget>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Share<'_> {
+    /// Makes it cover a body of `n_bytes`.
+    fn grow(&mut self, n_bytes: usize) -> Result<(), ApiError> {
+        let Some(BodyBudget(units)) = self.budget.filter(|_| SMALL_BYTES_MAX < n_bytes) else { return Ok(()) };
+        let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = n_bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let taken = Arc::clone(units).try_acquire_many_owned(more);
+        let taken = taken.map_err(|_| ApiError::Overloaded { retry_after_s: 1 })?;
+        match &mut self.held {
+            Some(held) => held.merge(taken),
+            None => self.held = Some(taken),
+        }
+        Ok(())
+    }
+}
+
+/// A body that has arrived in full, with its part of the budget.
+#[derive(Debug)]
+pub(super) struct ReadBody {
+    pub(super) bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
 
 /// Refuses a declared type that is not JSON. None is fine, and so is what `curl -d` declares.
 ///
@@ -57,34 +107,39 @@ fn declared_type(headers: &HeaderMap, expected: &'static str) -> Result<Option<S
 
 /// Limits of one body.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimits {
+pub(super) struct BodyLimits<'a> {
     /// The most bytes.
     pub(super) bytes_max: usize,
     /// The longest that the next part of it may take.
     pub(super) stall: Duration,
     /// The longest that all of it may take; `None` only watches for stalls.
     pub(super) total: Option<Duration>,
+    /// What it shares with the others; `None` where it shares nothing.
+    pub(super) budget: Option<&'a BodyBudget>,
 }
 
 /// Reads a body to its end. A declared length over the limit is refused before anything is read.
 ///
 /// # Errors
-/// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`].
-pub(super) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Bytes, ApiError> {
-    let BodyLimits { bytes_max, stall, total } = limits;
+/// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`], and [`ApiError::Overloaded`] where the
+/// others leave no room.
+pub(super) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits<'_>) -> Result<ReadBody, ApiError> {
+    let BodyLimits { bytes_max, total, .. } = limits;
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let declared = declared.unwrap_or(0);
     if u64::try_from(bytes_max).is_ok_and(|max| max < declared) {
         return Err(ApiError::TooLarge { limit: bytes_max });
     }
-    let reading = read_frames(body, bytes_max, usize::try_from(declared).unwrap_or(0), stall);
+    let reading = read_frames(body, usize::try_from(declared).unwrap_or(0), limits);
     match total {
         Some(total) => tokio::time::timeout(total, reading).await.unwrap_or(Err(ApiError::RequestTimeout)),
         None => reading.await,
     }
 }
 
-async fn read_frames(mut body: Body, bytes_max: usize, declared: usize, stall: Duration) -> Result<Bytes, ApiError> {
+async fn read_frames(mut body: Body, declared: usize, limits: BodyLimits<'_>) -> Result<ReadBody, ApiError> {
+    let BodyLimits { bytes_max, stall, budget, .. } = limits;
+    let mut share = Share { budget, held: None };
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     loop {
@@ -92,9 +147,11 @@ async fn read_frames(mut body: Body, bytes_max: usize, declared: usize, stall: D
         let Some(frame) = frame else { break };
         let Ok(frame) = frame else { return Err(ApiError::BrokenBody("it broke off")) };
         let Ok(data) = frame.into_data() else { continue };
-        if bytes_max < first.len() + joined.len() + data.len() {
+        let n_bytes = first.len() + joined.len() + data.len();
+        if bytes_max < n_bytes {
             return Err(ApiError::TooLarge { limit: bytes_max });
         }
+        share.grow(n_bytes)?;
         if first.is_empty() && joined.is_empty() {
             // Most bodies come in one part: nothing is copied then.
             first = data;
@@ -106,7 +163,7 @@ async fn read_frames(mut body: Body, bytes_max: usize, declared: usize, stall: D
         }
         joined.extend_from_slice(&data);
     }
-    Ok(if joined.is_empty() { first } else { joined.freeze() })
+    Ok(ReadBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _share: share.held })
 }
 
 #[cfg(test)]
@@ -144,8 +201,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_limited_in_size_and_time() {
-        let limits = BodyLimits { bytes_max: 4, stall: Duration::from_millis(20), total: None };
+        let limits = BodyLimits { bytes_max: 4, stall: Duration::from_millis(20), total: None, budget: None };
         let none = HeaderMap::new();
+        let read = async |headers: &HeaderMap, body, limits| read(headers, body, limits).await.map(|body| body.bytes);
         assert_eq!(read(&none, Body::from("1234"), limits).await.unwrap(), "1234");
         assert_eq!(read(&none, Body::from("12345"), limits).await, Err(ApiError::TooLarge { limit: 4 }));
         let parts = futures_util::stream::iter(["12", "34"].map(Ok::<_, std::io::Error>));
@@ -154,5 +212,17 @@ mod tests {
         assert_eq!(read(&none, silent(), limits).await, Err(ApiError::RequestTimeout));
         let declared = HeaderMap::from_iter([(header::CONTENT_LENGTH, HeaderValue::from_static("1099511627776"))]);
         assert_eq!(read(&declared, silent(), limits).await, Err(ApiError::TooLarge { limit: 4 }));
+    }
+    #[tokio::test]
+    async fn large_bodies_share_a_budget_and_small_ones_do_not() {
+        let budget = BodyBudget::new(200 << 10);
+        let (stall, bytes_max) = (Duration::from_secs(1), 1 << 20);
+        let limits = BodyLimits { bytes_max, stall, total: None, budget: Some(&budget) };
+        let read = async |n_bytes: usize| read(&HeaderMap::new(), Body::from(vec![b' '; n_bytes]), limits).await;
+        let held = read(150 << 10).await.unwrap();
+        assert_eq!(read(100 << 10).await.unwrap_err(), ApiError::Overloaded { retry_after_s: 1 });
+        assert!(read(SMALL_BYTES_MAX).await.is_ok());
+        drop(held);
+        assert!(read(100 << 10).await.is_ok());
     }
 }

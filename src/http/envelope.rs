@@ -103,6 +103,11 @@ fn check_head(request: &Request) -> Result<(), ApiError> {
     if (is_missing && request.version() == Version::HTTP_11) || hosts.next().is_some() {
         return Err(ApiError::BrokenHead("expected one host field"));
     }
+    // Another coding would be taken for JSON, or read otherwise than by the proxy in front.
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !headers.get_all(header::TRANSFER_ENCODING).iter().all(is_chunked) {
+        return Err(ApiError::BrokenHead("expected no transfer coding but chunked"));
+    }
     let n_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if HEADER_BYTES_MAX < n_bytes {
         return Err(ApiError::HeadersTooLarge { limit: HEADER_BYTES_MAX });

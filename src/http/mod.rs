@@ -21,6 +21,7 @@ mod cases;
 #[cfg(test)]
 mod properties;
 
+pub use body::BodyBudget;
 pub use error::{ApiError, Face};
 pub use json::DecodeLimits;
 pub use routes::{ROUTES, Route};

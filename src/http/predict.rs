@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::body::{self, BodyLimits};
+use super::body::{self, BodyLimits, ReadBody};
 use super::envelope::RequestId;
 use super::error::{ApiError, Face};
 use super::json::clip;
@@ -131,7 +130,7 @@ impl Drop for Counted<'_> {
 
 /// A request that has arrived in full.
 struct Received {
-    body: Bytes,
+    body: ReadBody,
     timeout: Duration,
     face: Face,
     id: Option<RequestId>,
@@ -150,6 +149,7 @@ impl Received {
             bytes_max: options.body_bytes_max,
             stall: options.body_timeout,
             total: Some(options.body_timeout),
+            budget: Some(&state.body_budget),
         };
         let body = body::read(&parts.headers, body, limits).await?;
         Ok(Self { body, timeout, face, id: parts.extensions.get::<RequestId>().cloned() })
@@ -158,21 +158,20 @@ impl Received {
     async fn predict(self, state: &AppState, servable: &Servable, started: Instant) -> Result<Vec<u8>, ApiError> {
         let (signature, limits) = (servable.signature(), state.options.decode_limits());
         let decode_error = |error| ApiError::decode(self.face, error);
-        let n_bytes = self.body.len();
         match self.face {
             Face::V1 => {
-                let decode = || v1::decode(&self.body, signature, &limits).map_err(decode_error);
-                let v1::Decoded { inputs, form } = heavy(n_bytes, decode)?;
+                let decode = || v1::decode(&self.body.bytes, signature, &limits).map_err(decode_error);
+                let v1::Decoded { inputs, form } = self.in_turn(state, started, decode).await??;
                 let inputs = self.check(signature, inputs)?;
                 let n_rows = inputs.n_rows();
                 let outputs = self.run(servable, inputs, started).await?;
                 let (model, version) = (servable.model(), servable.version());
                 let answer = v1::Answer { model, version, signature, outputs: &outputs, n_rows, form };
-                heavy(n_bytes, || v1::encode(&answer)).map_err(|_| ApiError::Internal)
+                self.in_turn(state, started, || v1::encode(&answer)).await?.map_err(|_| ApiError::Internal)
             }
             Face::V2 => {
-                let decode = || v2::decode(&self.body, signature, &limits).map_err(decode_error);
-                let v2::InferRequest { id, inputs, outputs: wanted } = heavy(n_bytes, decode)?;
+                let decode = || v2::decode(&self.body.bytes, signature, &limits).map_err(decode_error);
+                let v2::InferRequest { id, inputs, outputs: wanted } = self.in_turn(state, started, decode).await??;
                 let inputs = self.check(signature, inputs)?;
                 let outputs = self.run(servable, inputs, started).await?;
                 let answer = v2::InferAnswer {
@@ -183,9 +182,24 @@ impl Received {
                     outputs: &outputs,
                     wanted: &wanted,
                 };
-                heavy(n_bytes, || v2::encode(&answer)).map_err(|_| ApiError::Internal)
+                self.in_turn(state, started, || v2::encode(&answer)).await?.map_err(|_| ApiError::Internal)
             }
         }
+    }
+
+    /// Reads or writes JSON; a large body waits for its turn, so that the cores are not shared by all of them at once.
+    async fn in_turn<T>(&self, state: &AppState, started: Instant, work: impl FnOnce() -> T) -> Result<T, ApiError> {
+        let n_bytes = self.body.bytes.len();
+        if n_bytes < HEAVY_BYTES {
+            return Ok(work());
+        }
+        let turn = tokio::time::timeout_at((started + self.timeout).into(), state.heavy_turns.acquire()).await;
+        let _turn = turn.map_err(|_| self.deadline_passed())?;
+        Ok(heavy(n_bytes, work))
+    }
+
+    fn deadline_passed(&self) -> ApiError {
+        ApiError::DeadlinePassed { timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX) }
     }
 
     fn check(&self, signature: &Signature, inputs: Vec<NamedTensor>) -> Result<Checked, ApiError> {
@@ -201,9 +215,7 @@ impl Received {
         let result = servable.predict(inputs, started + self.timeout).await;
         result.map_err(|error| match error {
             RunError::QueueFull { .. } => ApiError::Overloaded { retry_after_s: 1 },
-            RunError::Deadline => {
-                ApiError::DeadlinePassed { timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX) }
-            }
+            RunError::Deadline => self.deadline_passed(),
             RunError::Stopped => ApiError::Unavailable { reason: "the server is stopping", retry_after_s: 1 },
             RunError::Engine(error) => {
                 let (model, version) = (servable.model(), servable.version());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::DecodeLimits;
+use tokio::sync::Semaphore;
+
+use super::{BodyBudget, DecodeLimits};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -47,6 +49,10 @@ pub struct AppState {
     pub readiness: Readiness,
     /// The admin route's token.
     pub admin_token: AdminToken,
+    /// What the bodies of all predictions may take together.
+    pub body_budget: BodyBudget,
+    /// Turns at reading or writing a large body: as many as there are cores, so that probes and small requests get on.
+    pub heavy_turns: Semaphore,
     /// Limits.
     pub options: HttpOptions,
 }

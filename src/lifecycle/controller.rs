@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, TryAcquireError, oneshot};
+use tokio::sync::oneshot;
 
 use super::error::LifecycleError;
 use super::load::{LoadOptions, Loader};
+use super::permits::Permits;
 use super::policy::{self, Snapshot, Step};
 use super::reaper::Reaper;
 use super::status::{ModelStatus, VersionState, VersionStatus};
@@ -24,6 +25,9 @@ use crate::verify::{self, Candidate};
 
 /// Operations that may be under way at once.
 const OPERATIONS_MAX: usize = 8;
+/// Uploads and verifications that may be under way at once: they take memory and time that a model decides, and must not
+/// keep an operator from rolling back.
+const TRIALS_MAX: usize = 4;
 /// Parsing and optimising a graph recurses: a deep one needs a deep stack.
 const STACK_BYTES: usize = 64 << 20;
 
@@ -52,7 +56,8 @@ pub struct Lifecycle {
     locks: Mutex<BTreeMap<ModelName, Arc<Mutex<()>>>>,
     /// Why a model that should serve does not.
     problems: Mutex<BTreeMap<ModelName, String>>,
-    permits: Arc<Semaphore>,
+    permits: Permits,
+    trial_permits: Permits,
     reaper: Reaper,
 }
 
@@ -101,7 +106,8 @@ impl Lifecycle {
             metrics,
             locks: Mutex::default(),
             problems: Mutex::default(),
-            permits: Arc::new(Semaphore::new(OPERATIONS_MAX)),
+            permits: Permits::new(OPERATIONS_MAX),
+            trial_permits: Permits::new(TRIALS_MAX),
         }))
     }
 
@@ -109,16 +115,32 @@ impl Lifecycle {
     /// an error here and nothing else.
     ///
     /// # Errors
-    /// What `operation` gives; [`LifecycleError::Busy`] where too many are under way, [`LifecycleError::Stopped`] after
-    /// [`Lifecycle::stop`].
+    /// What `operation` gives; [`LifecycleError::Busy`] where too many are under way, [`LifecycleError::Stopped`] at the
+    /// end.
     pub async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         operation: impl FnOnce(&Self) -> Result<T, LifecycleError> + Send + 'static,
     ) -> Result<T, LifecycleError> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::Closed => LifecycleError::Stopped,
-            TryAcquireError::NoPermits => LifecycleError::Busy { n_max: OPERATIONS_MAX },
-        })?;
+        self.run_under(&self.permits, operation).await
+    }
+
+    /// As [`Self::run`], for operations that try out a model and change nothing of what serves.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn run_trial<T: Send + 'static>(
+        self: &Arc<Self>,
+        operation: impl FnOnce(&Self) -> Result<T, LifecycleError> + Send + 'static,
+    ) -> Result<T, LifecycleError> {
+        self.run_under(&self.trial_permits, operation).await
+    }
+
+    async fn run_under<T: Send + 'static>(
+        self: &Arc<Self>,
+        permits: &Permits,
+        operation: impl FnOnce(&Self) -> Result<T, LifecycleError> + Send + 'static,
+    ) -> Result<T, LifecycleError> {
+        let permit = permits.take()?;
         let (reply, answer) = oneshot::channel();
         let lifecycle = Arc::clone(self);
         let builder = std::thread::Builder::new().name("gudgeon-lifecycle".to_owned()).stack_size(STACK_BYTES);
@@ -129,7 +151,7 @@ impl Lifecycle {
             drop(reply.send(result));
         });
         if spawned.is_err() {
-            return Err(LifecycleError::Busy { n_max: OPERATIONS_MAX });
+            return Err(LifecycleError::Busy { n_max: permits.n_max() });
         }
         answer.await.unwrap_or_else(|_| {
             self.metrics.count_panic();
@@ -477,6 +499,7 @@ impl Lifecycle {
     /// Ends the reaper; no operation may be started after that.
     pub fn stop(&self) {
         self.permits.close();
+        self.trial_permits.close();
         self.reaper.stop();
     }
 

@@ -8,6 +8,7 @@ mod controller;
 mod error;
 mod load;
 mod model_policy;
+mod permits;
 pub mod policy;
 mod reaper;
 mod status;

@@ -59,6 +59,10 @@ pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> WarmUp {
         };
         follows_rows &= follows;
         latency.push(BatchLatency { rows: n_rows, median_ms: millis(median) });
+        if TIME_MAX < median {
+            // Time and memory mostly grow with the rows: a larger batch could take all there is.
+            break;
+        }
     }
     WarmUp { follows_rows, latency }
 }

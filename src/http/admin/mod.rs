@@ -131,7 +131,7 @@ pub(super) async fn verify(
     let version = version_number(&model, before_verb(&segment, "verify")?)?;
     let actor = actor(&request.into_parts().0);
     let name = model.clone();
-    let report = state.lifecycle.run(move |lifecycle| lifecycle.verify(&name, version, actor)).await?;
+    let report = state.lifecycle.run_trial(move |lifecycle| lifecycle.verify(&name, version, actor)).await?;
     Ok(json_value(&json!({ "model": model, "version": version, "report": report })))
 }
 
@@ -165,8 +165,8 @@ pub(super) async fn steer(
     let (parts, body) = request.into_parts();
     body::expect_json(&parts.headers)?;
     let stall = state.options.body_timeout;
-    let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall) };
-    let body = body::read(&parts.headers, body, limits).await?;
+    let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall), budget: None };
+    let body = body::read(&parts.headers, body, limits).await?.bytes;
     let actor = actor(&parts);
     let activation: Activation = if verb == "activate" {
         let expected = "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string";
@@ -207,12 +207,13 @@ pub(super) async fn register(
     let Query(RegisterQuery { label, reason, activate }) = query;
     body::expect_bytes(&parts.headers)?;
     let options = &state.options;
-    let limits = BodyLimits { bytes_max: options.upload_bytes_max, stall: options.body_timeout, total: None };
-    let graph = body::read(&parts.headers, body, limits).await?;
+    let (bytes_max, stall) = (options.upload_bytes_max, options.body_timeout);
+    let limits = BodyLimits { bytes_max, stall, total: None, budget: None };
+    let graph = body::read(&parts.headers, body, limits).await?.bytes;
     let actor = actor(&parts);
     let upload = Upload { model: graph.into(), label, why: reason.clone(), actor: actor.clone() };
     let name = model.clone();
-    let registered = state.lifecycle.run(move |lifecycle| lifecycle.register(&name, upload)).await?;
+    let registered = state.lifecycle.run_trial(move |lifecycle| lifecycle.register(&name, upload)).await?;
     let version = registered.version;
     let mut answer = json!({
         "model": model,
