@@ -15,4 +15,5 @@ mod integration {
     mod parity;
     mod prometheus;
     mod swap;
+    mod train;
 }
