@@ -16,4 +16,5 @@ mod integration {
     mod parity;
     mod prometheus;
     mod swap;
+    mod train;
 }

@@ -97,7 +97,7 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
         };
         result.unwrap_or_else(|error| {
-            complain(&format!("{error:#}"));
+            complain(&in_one_line(&error));
             ExitCode::from(EXIT_ERROR)
         })
     }
@@ -107,6 +107,17 @@ impl Cli {
 #[expect(clippy::print_stdout, reason = "this is the printing code")]
 pub(crate) fn say(line: &str) {
     println!("{line}");
+}
+
+/// An error and its causes; a cause that its error tells already is not told twice.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line
 }
 
 /// An error for the person at the terminal.

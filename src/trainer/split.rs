@@ -59,6 +59,11 @@ impl SplitSection {
         ]
     }
 
+    /// Whether [`Self::rule`] gave this for a split by time.
+    pub fn is_rule_by_time(rule: &str) -> bool {
+        rule.starts_with("train: ")
+    }
+
     /// The rule in words, for the manifest.
     pub fn rule(&self) -> String {
         match self {

@@ -32,28 +32,51 @@ def bounds_by_delong(labels, champion, challenger, confidence):
     return delta - z * np.sqrt(variance), delta + z * np.sqrt(variance)
 
 
+class WeightedAuc:
+    """The area under the ROC curve of rows that count several times: sorted once, so that a replicate costs one pass."""
+
+    def __init__(self, labels, scores):
+        _, self.group = np.unique(scores, return_inverse=True)
+        self.positive = labels == 1
+        whole = self.of(np.ones(len(labels)))
+        expected = roc_auc_score(labels, scores)
+        if abs(whole - expected) > 1e-12:
+            sys.exit(f"the area of all rows is {whole}, scikit-learn says {expected}")
+
+    def of(self, weights):
+        positive = np.bincount(self.group, weights * self.positive)
+        negative = np.bincount(self.group, weights * ~self.positive)
+        below = np.cumsum(negative) - negative
+        return positive @ (below + negative / 2) / (positive.sum() * negative.sum())
+
+
 def bounds_by_bootstrap(labels, champion, challenger, confidence, reps):
     random = np.random.default_rng(20130901)
+    areas = [WeightedAuc(labels, scores) for scores in (champion, challenger)]
     deltas = []
     while len(deltas) < reps:
         rows = random.integers(0, len(labels), len(labels))
         if 0 < labels[rows].sum() < len(rows):
-            deltas.append(roc_auc_score(labels[rows], challenger[rows]) - roc_auc_score(labels[rows], champion[rows]))
+            first, second = (area.of(np.bincount(rows, minlength=len(labels))) for area in areas)
+            deltas.append(second - first)
     return np.quantile(deltas, 1 - confidence), np.quantile(deltas, confidence)
+
+
+def decide(case) -> dict:
+    labels, champion, challenger = (np.asarray(case[key]) for key in ("labels", "champion", "challenger"))
+    auc = [roc_auc_score(labels, scores) for scores in (champion, challenger)]
+    if len(labels) > 50_000:
+        low, high = bounds_by_delong(labels, champion, challenger, case["confidence"])
+    else:
+        low, high = bounds_by_bootstrap(labels, champion, challenger, case["confidence"], case["reps"])
+    verdict = "PASS" if low > case["min_delta"] else "INCONCLUSIVE" if high > 0 else "FAIL"
+    answer = {"champion": auc[0], "challenger": auc[1], "delta": auc[1] - auc[0]}
+    return {**answer, "ci_low": float(low), "ci_high": float(high), "verdict": verdict}
 
 
 def main() -> None:
     for line in sys.stdin:
-        case = json.loads(line)
-        labels, champion, challenger = (np.asarray(case[key]) for key in ("labels", "champion", "challenger"))
-        auc = [roc_auc_score(labels, scores) for scores in (champion, challenger)]
-        if len(labels) > 50_000:
-            low, high = bounds_by_delong(labels, champion, challenger, case["confidence"])
-        else:
-            low, high = bounds_by_bootstrap(labels, champion, challenger, case["confidence"], case["reps"])
-        verdict = "PASS" if low > case["min_delta"] else "INCONCLUSIVE" if high > 0 else "FAIL"
-        answer = {"champion": auc[0], "challenger": auc[1], "delta": auc[1] - auc[0]}
-        print(json.dumps({**answer, "ci_low": float(low), "ci_high": float(high), "verdict": verdict}), flush=True)
+        print(json.dumps(decide(json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

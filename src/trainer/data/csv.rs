@@ -54,6 +54,7 @@ fn translate(file: &str, error: &csv::Error) -> DataError {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             DataError::Width { file, line, expected: *expected_len, got: *len }
         }
+        ErrorKind::Io(error) => DataError::Broken { file, message: error.to_string() },
         _ => DataError::Form { file, message: error.to_string() },
     }
 }

@@ -23,7 +23,7 @@ pub enum DataError {
         folder: PathBuf,
     },
     /// The header lacks a column.
-    #[error("{file}: expected a column {column:?}, got {available}")]
+    #[error("{file}: expected a column {column:?}, got {available}; correct the name where it is wrong")]
     NoColumn {
         /// The file.
         file: String,
@@ -65,6 +65,14 @@ pub enum DataError {
         expected: u64,
         /// Values in the line.
         got: u64,
+    },
+    /// A file ends where it should not, or its compression is broken.
+    #[error("{file}: cannot be read to its end: {message}; is it cut short? Copy it again")]
+    Broken {
+        /// The file.
+        file: String,
+        /// What the decoder says.
+        message: String,
     },
     /// A file is broken in its own form.
     #[error("{file}: {message}")]

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use parquet::basic::{LogicalType, TimeUnit};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
@@ -20,13 +21,19 @@ pub(super) fn read(source: File, file: &str, builder: &mut Builder) -> Result<()
     let schema = reader.metadata().file_metadata().schema();
     let columns = builder.column_names();
     let mut fields: Vec<Arc<Type>> = Vec::new();
-    for column in &columns {
+    let mut nanoseconds = vec![false; columns.len()];
+    for (column, nanoseconds) in columns.iter().zip(&mut nanoseconds) {
         let field = schema.get_fields().iter().find(|field| field.name() == column);
         let field = field.ok_or_else(|| DataError::NoColumn {
             file: file.to_owned(),
             column: column.clone(),
             available: schema.get_fields().iter().map(|field| field.name()).collect::<Vec<_>>().join(", "),
         })?;
+        if !field.is_primitive() {
+            let message = format!("column {column:?}: expected one value a row, got a list or a structure");
+            return Err(DataError::Form { file: file.to_owned(), message });
+        }
+        *nanoseconds = is_in_nanoseconds(field);
         if fields.iter().all(|known| known.name() != field.name()) {
             fields.push(Arc::clone(field));
         }
@@ -37,8 +44,8 @@ pub(super) fn read(source: File, file: &str, builder: &mut Builder) -> Result<()
     for (index, row) in rows.enumerate() {
         let row = row.map_err(broken)?;
         for (name, field) in row.get_column_iter() {
-            for (text, _) in texts.iter_mut().zip(&columns).filter(|(_, column)| *column == name) {
-                *text = text_of(field);
+            for (place, _) in columns.iter().enumerate().filter(|(_, column)| *column == name) {
+                texts[place] = text_of(field, nanoseconds[place]);
             }
         }
         let place = Place { file, line: index as u64 + 1 };
@@ -47,8 +54,18 @@ pub(super) fn read(source: File, file: &str, builder: &mut Builder) -> Result<()
     Ok(())
 }
 
-fn text_of(field: &Field) -> String {
+/// The reader gives these as plain numbers.
+fn is_in_nanoseconds(field: &Type) -> bool {
+    match field.get_basic_info().logical_type_ref() {
+        Some(LogicalType::Timestamp(kind)) => kind.unit == TimeUnit::NANOS,
+        _ => false,
+    }
+}
+
+fn text_of(field: &Field, is_in_nanoseconds: bool) -> String {
     match field {
+        Field::Long(nanos) if is_in_nanoseconds => format_time(nanos.div_euclid(1_000_000_000)),
+        Field::Bytes(bytes) => String::from_utf8_lossy(bytes.data()).into_owned(),
         Field::Null => String::new(),
         Field::Str(text) => text.clone(),
         Field::Bool(value) => u8::from(*value).to_string(),

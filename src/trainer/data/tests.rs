@@ -92,8 +92,11 @@ fn errors_name_file_line_column_and_value() {
         r#"0.csv, line 3, column "late": expected one of the labels in [classes]: 0, 1, got an empty value"#,
     );
     check_error(&with("2,2013-01-01,UA,5"), "0.csv, line 3: expected 5 values as in the header, got 4");
-    check_error("id,hour\n1,2\n", r#"0.csv: expected a column "carrier", got id, hour"#);
-    check_error("", r#"0.csv: expected a column "hour", got no header"#);
+    check_error(
+        "id,hour\n1,2\n",
+        r#"0.csv: expected a column "carrier", got id, hour; correct the name where it is wrong"#,
+    );
+    check_error("", r#"0.csv: expected a column "hour", got no header; correct the name where it is wrong"#);
     check_error(
         "id,time,carrier,hour,late,hour\n",
         r#"0.csv: the header has column "hour" twice; each name must be there once"#,
@@ -135,4 +138,44 @@ fn a_row_digest_depends_on_where_values_end() {
     let b = read(&["id,time,carrier,hour,late\n1,2013-01-01,UA,5.0,0\n"], &schema()).unwrap();
     assert_ne!(a.row_digests, b.row_digests);
     assert_ne!(a.digest_of(&[0]), a.digest_of(&[]));
+}
+
+fn of_the_case(name: &str, schema: &Schema) -> Result<Table, DataError> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/parquet");
+    read_files(&[folder.join(name)], &folder, schema)
+}
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_build_without_parquet_says_so() {
+    let error = of_the_case("flights.parquet", &schema()).unwrap_err().to_string();
+    assert!(error.starts_with("flights.parquet: this build cannot read Parquet"), "{error}");
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_gives_the_table_that_csv_gives() {
+    let mut schema = schema();
+    schema.features.push(FeatureColumn { name: "temp".to_owned(), kind: FeatureKind::Numeric });
+    let read = |name| of_the_case(name, &schema).unwrap();
+    let (csv, mut parquet) = (read("flights.csv"), read("flights.parquet"));
+    assert_eq!((csv.n_rows(), parquet.files[0].rows), (200, 200));
+    assert_ne!(csv.files[0].sha256, parquet.files[0].sha256);
+    parquet.files.clone_from(&csv.files);
+    // NaN is missing and not equal to itself: the text has every value.
+    assert_eq!(format!("{parquet:?}"), format!("{csv:?}"));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn a_parquet_column_of_lists_or_of_another_name_is_refused() {
+    let with = |name: &str| {
+        let mut schema = schema();
+        schema.features.push(FeatureColumn { name: name.to_owned(), kind: FeatureKind::Numeric });
+        of_the_case("flights.parquet", &schema).unwrap_err().to_string()
+    };
+    let error = with("other");
+    assert!(error.contains("column \"other\": expected one value a row, got a list or a structure"), "{error}");
+    let error = with("wind");
+    assert!(error.contains("expected a column \"wind\", got other, id, time, late, carrier, hour, temp"), "{error}");
 }

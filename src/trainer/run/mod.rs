@@ -167,7 +167,7 @@ pub fn evaluate(
         signature: &tested.signature,
         predictions: &tested.predictions,
         parity_mismatches: None,
-        is_of_this_run: false,
+        rows_in_training: tested.training.as_ref().and_then(|training| session.holdout_rows_trained_by(training)),
     };
     let report = scores::judge(&session, challenger, opponent.as_ref(), &now())?;
     report.ok_or_else(|| {
@@ -357,7 +357,7 @@ fn evaluation(
         signature: &exported.signature,
         predictions: &winner.predictions,
         parity_mismatches: Some(0),
-        is_of_this_run: true,
+        rows_in_training: session.holdout_rows_in_training(),
     };
     Ok(EvaluationFile {
         format: "gudgeon-evaluation/1".to_owned(),

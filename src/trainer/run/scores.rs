@@ -196,8 +196,8 @@ pub(super) struct Challenger<'a> {
     pub(super) predictions: &'a [f32],
     /// Rows on which the server differs from the trainer, where that was compared.
     pub(super) parity_mismatches: Option<u64>,
-    /// Whether the session's training rows are the ones that it was fitted to.
-    pub(super) is_of_this_run: bool,
+    /// Holdout rows that it was fitted to, where that is known.
+    pub(super) rows_in_training: Option<u64>,
 }
 
 /// Holds `challenger` against the gate; `None` without `gate.toml`.
@@ -219,7 +219,7 @@ pub(super) fn judge(
     };
     let facts = Facts {
         age_days: session.holdout_age_days(now),
-        rows_in_training: if challenger.is_of_this_run { session.holdout_rows_in_training() } else { None },
+        rows_in_training: challenger.rows_in_training,
         parity_mismatches: challenger.parity_mismatches,
         p99_ratio: None,
         size_ratio: champion.map(size_ratio),

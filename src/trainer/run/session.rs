@@ -7,12 +7,12 @@ use std::path::PathBuf;
 
 use crate::engine::{Limits, Plan};
 use crate::evaluation::{EvaluationError, Gate, Metric};
-use crate::model::{Alias, Digest, ModelName, Signature, Version};
+use crate::model::{Alias, DataFile, Digest, ModelName, Signature, Training, Version};
 use crate::registry::{PolicyFile, Registry, RegistryError};
 use crate::trainer::TrainError;
-use crate::trainer::data::{Table, expand, read_files};
+use crate::trainer::data::{Table, expand, parse_time, read_files};
 use crate::trainer::fit::{FitError, Objective};
-use crate::trainer::pipeline::{FeatureSpec, PipelineFile, TaskKind};
+use crate::trainer::pipeline::{FeatureSpec, PipelineFile, SplitSection, TaskKind};
 use crate::trainer::split::Rows;
 
 use super::rows::{Answering, Source};
@@ -112,12 +112,49 @@ impl<'a> Session<'a> {
         u64::try_from(hits.count()).ok()
     }
 
+    /// Holdout rows that a registered version was fitted to, as far as its manifest tells: where it was fitted to the same
+    /// files split the same way, or where both splits are by time. `None` where that cannot be told.
+    pub(super) fn holdout_rows_trained_by(&self, training: &Training) -> Option<u64> {
+        let split = &self.file.pipeline.split;
+        let digests = |files: &[DataFile]| files.iter().map(|file| file.sha256).collect::<Vec<_>>();
+        if training.split.rule == split.rule() && digests(&training.data) == digests(&self.table.files) {
+            return self.holdout_rows_in_training();
+        }
+        let is_by_time =
+            matches!(split, SplitSection::Time { .. }) && SplitSection::is_rule_by_time(&training.split.rule);
+        if is_by_time { self.holdout_rows_between(training) } else { None }
+    }
+
+    /// Holdout rows in the time range of `training`; `None` where one of them is of a file that `training` did not read.
+    fn holdout_rows_between(&self, training: &Training) -> Option<u64> {
+        let [first, last] = training.time_range.as_ref()?;
+        let range = parse_time(first).ok()?..=parse_time(last).ok()?;
+        let table = self.holdout_source().table;
+        let ends: Vec<usize> = table
+            .files
+            .iter()
+            .scan(0, |end, file| {
+                *end += file.rows;
+                Some(*end)
+            })
+            .collect();
+        let mut n_rows = 0;
+        for row in self.holdout.rows.iter().map(|&row| row as usize) {
+            if range.contains(table.times.get(row)?) {
+                let file = table.files.get(ends.partition_point(|&end| end <= row))?;
+                training.data.iter().find(|known| known.sha256 == file.sha256)?;
+                n_rows += 1;
+            }
+        }
+        Some(n_rows)
+    }
+
     /// The age of the newest holdout row at `now`, in days; `None` where rows have no times.
     #[expect(clippy::cast_precision_loss, reason = "an age in seconds")]
     pub(super) fn holdout_age_days(&self, now: &str) -> Option<f64> {
         let times = &self.holdout_source().table.times;
         let newest = self.holdout.rows.iter().filter_map(|&row| times.get(row as usize)).max()?;
-        let now = crate::trainer::data::parse_time(now).ok()?;
+        let now = parse_time(now).ok()?;
         Some((now - newest) as f64 / 86_400.0)
     }
 }
@@ -182,6 +219,7 @@ pub(super) struct Opponent {
     pub(super) sha256: Digest,
     pub(super) bytes: usize,
     pub(super) signature: Signature,
+    pub(super) training: Option<Training>,
     pub(super) predictions: Vec<f32>,
 }
 
@@ -201,7 +239,9 @@ impl Opponent {
         let signature = plan.signature().clone();
         let model = Answering { what, plan: &plan, signature: &signature };
         let predictions = model.predict(session.holdout_source(), &session.holdout.rows, &session.classes)?;
-        Ok(Self { version, sha256: artifact.model_digest, bytes: artifact.model.len(), signature, predictions })
+        let training = artifact.manifest.and_then(|manifest| manifest.training);
+        let (sha256, bytes) = (artifact.model_digest, artifact.model.len());
+        Ok(Self { version, sha256, bytes, signature, training, predictions })
     }
 
     /// The champion; `None` where there is none.
