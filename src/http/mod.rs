@@ -37,6 +37,7 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::metrics::Listener;
 use crate::model::Mismatch;
@@ -57,6 +58,10 @@ fn with_fallbacks(listener: Listener) -> Router<Arc<AppState>> {
 }
 
 fn wrapped(router: Router<Arc<AppState>>, state: Arc<AppState>) -> Router {
+    // What callers sent comes back in errors at most as a name: no browser may take it for a page.
+    let nosniff =
+        SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let router = router.layer(nosniff);
     router.layer(from_fn_with_state(Arc::clone(&state.metrics), envelope::wrap)).with_state(state)
 }
 

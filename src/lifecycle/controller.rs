@@ -28,8 +28,6 @@ const OPERATIONS_MAX: usize = 8;
 /// Uploads and verifications that may be under way at once: they take memory and time that a model decides, and must not
 /// keep an operator from rolling back.
 const TRIALS_MAX: usize = 4;
-/// Parsing and optimising a graph recurses: a deep one needs a deep stack.
-const STACK_BYTES: usize = 64 << 20;
 
 /// What the controller reaches.
 #[derive(Debug)]
@@ -111,7 +109,7 @@ impl Lifecycle {
         }))
     }
 
-    /// Runs `operation` on a thread of its own and waits for it. The thread has a deep stack and a name; a panic in it is
+    /// Runs `operation` on a thread of its own and waits for it. The thread has a name; a panic in it is
     /// an error here and nothing else.
     ///
     /// # Errors
@@ -143,7 +141,7 @@ impl Lifecycle {
         let permit = permits.take()?;
         let (reply, answer) = oneshot::channel();
         let lifecycle = Arc::clone(self);
-        let builder = std::thread::Builder::new().name("gudgeon-lifecycle".to_owned()).stack_size(STACK_BYTES);
+        let builder = std::thread::Builder::new().name("gudgeon-lifecycle".to_owned());
         let spawned = builder.spawn(move || {
             let result = operation(&lifecycle);
             drop(permit);

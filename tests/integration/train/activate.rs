@@ -6,6 +6,7 @@ use super::super::harness::{TestServer, gudgeon};
 use super::{flights_without_versions, trained};
 
 /// Trains `flights` by its name and activates; gives back exit code and standard output.
+#[expect(clippy::disallowed_methods, reason = "the binary blocks while the server of this very test answers it")]
 async fn train_and_activate(server: &TestServer, options: &[&str]) -> (i32, String) {
     let [models, token] = [server.registry.path().to_owned(), server.registry.file(".token")];
     let mut command: Vec<String> = ["train", "flights", "--activate", "--models"].map(str::to_owned).to_vec();
