@@ -348,7 +348,9 @@ fn without_rights(folder: &tempfile::TempDir) -> Output {
         let shared = tempfile::tempdir().unwrap();
         mode(shared.path(), 0o755);
         let binary = shared.path().join("child");
-        fs::copy(this_binary(), &binary).unwrap();
+        // Another process copies: a child that another test forks meanwhile would hold our own copy open for writing, and a
+        // file that is open for writing cannot be run.
+        assert!(Command::new("cp").arg(this_binary()).arg(&binary).status().unwrap().success());
         mode(&binary, 0o755);
         let mut command = command(&binary, "meet missing rights", folder.path());
         command.uid(65_534).gid(65_534).current_dir("/");
