@@ -1,0 +1,165 @@
+//! Carries out what `policy` decided: activations and roll backs.
+
+use std::sync::{Arc, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::controller::{Lifecycle, event};
+use super::error::LifecycleError;
+use super::policy::{self, Snapshot, Step};
+use crate::metrics::OpResult;
+use crate::model::{Contract, ModelName, Version};
+use crate::registry::{Action, Actor, Aliases, Event};
+use crate::slot::{Lineup, Servable, Slot};
+
+/// What an activation or a roll back did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activation {
+    /// The model.
+    pub model: String,
+    /// The version that serves now.
+    pub champion: Version,
+    /// The version that a roll back goes to.
+    pub previous: Option<Version>,
+    /// Whether anything changed: an activation of the champion changes nothing.
+    pub changed: bool,
+}
+
+impl Lifecycle {
+    /// Makes `version` the champion. It is opened and verified first where it is not in memory.
+    ///
+    /// # Errors
+    /// Why it is refused; the model serves as before then.
+    pub fn activate(
+        &self,
+        model: &ModelName,
+        version: Version,
+        actor: Actor,
+        why: Option<String>,
+    ) -> Result<Activation, LifecycleError> {
+        let lock = self.lock_of(model);
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = event(actor, Action::Activate, Some(version), why);
+        let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+            let step = policy::activate(&snapshot(&aliases, &slot.lineup()), version);
+            let contract = self.contract(model)?;
+            self.step((model, &slot), aliases, step, (contract.as_ref(), event.clone()))
+        });
+        self.concluded(model, event, activated)
+    }
+
+    /// Makes the version that was active before the champion the champion again.
+    ///
+    /// # Errors
+    /// Why it cannot be; the model serves as before then.
+    pub fn roll_back(
+        &self,
+        model: &ModelName,
+        actor: Actor,
+        why: Option<String>,
+    ) -> Result<Activation, LifecycleError> {
+        let lock = self.lock_of(model);
+        let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut event = event(actor, Action::Rollback, None, why);
+        let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+            event.version = aliases.previous;
+            let step = policy::roll_back(&snapshot(&aliases, &slot.lineup()))?;
+            // No contract here: what callers lived with before, they can live with again.
+            self.step((model, &slot), aliases, step, (None, event.clone()))
+        });
+        self.concluded(model, event, activated)
+    }
+
+    fn aliases_and_slot(&self, model: &ModelName) -> Result<(Aliases, Arc<Slot>), LifecycleError> {
+        let aliases = self.loader.registry.aliases(model)?;
+        Ok((aliases, self.slot_of(model)))
+    }
+
+    /// Carries out what `policy` decided: load, record, swap, in that order.
+    fn step(
+        &self,
+        (model, slot): (&ModelName, &Slot),
+        aliases: Aliases,
+        step: Step,
+        (contract, event): (Option<&Contract>, Event),
+    ) -> Result<Activation, LifecycleError> {
+        let lineup = slot.lineup();
+        let (version, in_memory) = match step {
+            Step::Nothing => {
+                let champion = aliases.champion.ok_or_else(|| LifecycleError::NoChampion { model: model.clone() })?;
+                return Ok(Activation {
+                    model: model.to_string(),
+                    champion,
+                    previous: aliases.previous,
+                    changed: false,
+                });
+            }
+            Step::Swap(version) => (version, lineup.version(version).cloned()),
+            Step::LoadAndSwap(version) => (version, None),
+        };
+        let champion = match in_memory {
+            Some(servable) => servable,
+            None => self.loader.load(slot, version, contract)?,
+        };
+        let was = aliases.champion.filter(|&was| was != version);
+        let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
+        let recorded = match self.loader.registry.set_aliases(model, wanted, event) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                if lineup.version(version).is_none() {
+                    self.reaper.retire(champion, slot.metrics().clone());
+                }
+                return Err(error.into());
+            }
+        };
+        self.swap(slot, champion, &recorded);
+        Ok(Activation { model: model.to_string(), champion: version, previous: recorded.previous, changed: true })
+    }
+
+    fn swap(&self, slot: &Slot, champion: Arc<Servable>, aliases: &Aliases) {
+        let old = slot.lineup();
+        let find = |version: Option<Version>| version.and_then(|version| old.version(version).cloned());
+        let lineup =
+            Lineup { previous: find(aliases.previous), challenger: find(aliases.challenger), champion: Some(champion) };
+        let kept: Vec<_> = lineup.iter().cloned().collect();
+        slot.swap(lineup);
+        for servable in old.iter().filter(|servable| kept.iter().all(|kept| !Arc::ptr_eq(kept, servable))) {
+            self.reaper.retire(Arc::clone(servable), slot.metrics().clone());
+        }
+    }
+
+    /// Counts and logs how an activation or roll back ended; a failure is added to the history (a success is there).
+    fn concluded(
+        &self,
+        model: &ModelName,
+        event: Event,
+        activated: Result<Activation, LifecycleError>,
+    ) -> Result<Activation, LifecycleError> {
+        let action = event.action;
+        match activated {
+            Ok(activation) => {
+                self.slot_of(model).metrics().swaps(OpResult::Ok).inc();
+                self.note_problem(model, None);
+                let version = activation.champion;
+                tracing::info!(%model, %version, ?action, "{model} version {version} serves now");
+                Ok(activation)
+            }
+            Err(error) => {
+                if let Some(slot) = self.slots.find(model.as_str()) {
+                    slot.metrics().swaps(error.result()).inc();
+                }
+                Err(self.refused(model, event, error))
+            }
+        }
+    }
+}
+
+fn snapshot(aliases: &Aliases, lineup: &Lineup) -> Snapshot {
+    let serving = lineup.champion.as_ref().map(|servable| servable.version());
+    Snapshot {
+        champion: aliases.champion,
+        previous: aliases.previous,
+        loaded: lineup.iter().map(|servable| servable.version()).collect(),
+        is_serving: serving.is_some() && serving == aliases.champion,
+    }
+}
