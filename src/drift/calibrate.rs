@@ -59,7 +59,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// [`DriftError::Profile`] never, unless `profile` is another one.
-    pub fn finish(&self, profile: Profile) -> Result<Profile, DriftError> {
+    pub fn finish(&self, profile: &Profile) -> Result<Profile, DriftError> {
         let mut start = 0;
         let column = |column: &ColumnProfile| {
             let end = start + column.counts().len();

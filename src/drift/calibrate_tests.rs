@@ -37,7 +37,7 @@ fn draw(of: u32) -> f32 {
 /// One that knows no time, one that is the same for a whole day, one that is broken on every seventh.
 fn row(row: u32) -> [f32; 3] {
     let day = row / DAY;
-    [draw(row), draw(day + 1_000_000), if day % 7 == 0 { f32::NAN } else { draw(row) }]
+    [draw(row), draw(day + 1_000_000), if day.is_multiple_of(7) { f32::NAN } else { draw(row) }]
 }
 
 fn inputs(rows: &[[f32; 3]]) -> Checked {
@@ -54,7 +54,7 @@ fn calibrated(rows: &[[f32; 3]]) -> Profile {
     for step in rows.chunks_exact(Calibrator::STEP) {
         calibrator.push(&inputs(step), &[]);
     }
-    calibrator.finish(profile).unwrap()
+    calibrator.finish(&profile).unwrap()
 }
 
 fn rungs(profile: &Profile, name: &str) -> Vec<Rung> {

@@ -66,7 +66,7 @@ pub(super) fn profile(
         done += step.len();
         on_rows(done, total);
     }
-    Ok(calibrator.finish(profile)?)
+    Ok(calibrator.finish(&profile)?)
 }
 
 /// The rows from the earliest to the latest; none where they have no times.
