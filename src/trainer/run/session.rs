@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
         let gate = read_gate(file, registry, &name)?;
         let table = read_table(file, &file.pipeline.data.files)?;
         let objective = objective(file.pipeline.task, &table)?;
-        let rows = file.pipeline.split.rows(&table);
+        let rows = file.pipeline.split.rows(&table, file.pipeline.fit.seed);
         let holdout = match gate.as_ref().and_then(|gate| gate.gate.holdout.uri.as_ref()) {
             Some(uri) => own_holdout(file, uri, gate.as_ref().and_then(|gate| gate.gate.holdout.sha256))?,
             None => Holdout { own: None, sha256: table.digest_of(&rows.holdout), rows: rows.holdout.clone() },
