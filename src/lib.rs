@@ -11,7 +11,7 @@
 //! | modules | what they are |
 //! | --- | --- |
 //! | [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
-//! | [`metrics`], [`telemetry`], [`engine`], [`registry`] | mechanisms: each hides one library or one resource |
+//! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`] | mechanisms: each hides one library or one resource |
 //! | [`batch`], [`slot`], [`verify`], [`lifecycle`] | serving |
 //! | [`trainer`] | training; it meets serving only in the registry |
 //! | [`http`], [`config`], [`app`], [`cli`] | edges |
@@ -34,6 +34,7 @@
 
 pub mod app;
 pub mod batch;
+pub mod child;
 pub mod cli;
 pub mod config;
 pub mod drift;
