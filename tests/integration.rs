@@ -4,11 +4,14 @@
 
 mod integration {
     pub(crate) mod harness;
+    pub(crate) mod process;
 
     mod attack;
+    mod child;
     mod demo;
     mod drain;
     mod drift;
+    mod hostile;
     mod http;
     mod lifecycle;
     mod limits;

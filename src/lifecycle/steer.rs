@@ -37,10 +37,12 @@ impl Lifecycle {
         actor: Actor,
         why: Option<String>,
     ) -> Result<Activation, LifecycleError> {
+        let event = event(actor, Action::Activate, Some(version), why);
+        // First, so that a roll back need not wait for it.
+        let examined = self.examined_first(model, version);
         let lock = self.lock_of(model);
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = event(actor, Action::Activate, Some(version), why);
-        let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+        let activated = examined.and_then(|()| self.aliases_and_slot(model)).and_then(|(aliases, slot)| {
             let step = policy::activate(&snapshot(&aliases, &slot.lineup()), version);
             let contract = self.contract(model)?;
             self.step((model, &slot), aliases, step, (contract.as_ref(), event.clone()))
@@ -68,6 +70,16 @@ impl Lifecycle {
             self.step((model, &slot), aliases, step, (None, event.clone()))
         });
         self.concluded(model, event, activated)
+    }
+
+    /// Has a version that is not in memory opened in a child; what was found is kept for the loading.
+    fn examined_first(&self, model: &ModelName, version: Version) -> Result<(), LifecycleError> {
+        let slot = self.slots.find(model.as_str());
+        if self.loader.keeps_findings() && !slot.is_some_and(|slot| slot.lineup().version(version).is_some()) {
+            let artifact = self.loader.registry.read(model, version)?;
+            self.loader.examined(model, &artifact)?;
+        }
+        Ok(())
     }
 
     fn aliases_and_slot(&self, model: &ModelName) -> Result<(Aliases, Arc<Slot>), LifecycleError> {

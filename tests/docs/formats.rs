@@ -14,6 +14,7 @@ use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
 use gudgeon::trainer::{ChampionScores, EvaluationFile, Scored, SliceScore};
+use gudgeon::verify::{BatchLatency, Kept};
 use regex::Regex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -96,6 +97,21 @@ fn the_fields_of_the_manifest() {
     };
     check_json("### manifest.json", &[json(&manifest)]);
     assert!(section(PAGE, "### manifest.json").contains(&format!("`{}`", Manifest::FORMAT)));
+}
+
+#[test]
+fn the_fields_of_a_kept_verification() {
+    let report = gudgeon::verify::Report {
+        golden_rows: 1,
+        open_ms: 1.0,
+        peak_memory_bytes: Some(1),
+        sandbox: Some(gudgeon::child::Sandbox::Full),
+        follows_rows: true,
+        latency: vec![BatchLatency { rows: 1, median_ms: 1.0 }],
+    };
+    let digest = Digest::of(b"");
+    check_json("### .verified/&lt;version&gt;.json", &[json(&Kept::new(digest, Some(digest), report))]);
+    assert!(section(PAGE, "### .verified/&lt;version&gt;.json").contains(&format!("`{}`", Kept::FORMAT)));
 }
 
 #[test]
