@@ -105,6 +105,12 @@ settings! {
     queue_len_max: usize = "GUDGEON_QUEUE_LEN_MAX", 1024, "Requests that may wait for one version; one more gets 429.";
     batch_rows_max: usize = "GUDGEON_BATCH_ROWS_MAX", 1024, "Rows up to which waiting requests run as one batch.";
     compute_threads: usize = "GUDGEON_COMPUTE_THREADS", 0, "Threads that run models; 0 is one a core.";
+    gate_memory_max: ByteSize = "GUDGEON_GATE_MEMORY_MAX", ByteSize::mib(4096),
+        "Memory that holding a version against the gate may take, in a child process; up to two at once.";
+    gate_cpu_max: Period = "GUDGEON_GATE_CPU_MAX", Period::from_secs(300),
+        "Time on a core that holding a version against the gate may take.";
+    gate_timeout: Period = "GUDGEON_GATE_TIMEOUT", Period::from_secs(540),
+        "Time by the clock that holding a version against the gate may take.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),
@@ -235,7 +241,12 @@ impl Config {
                 got,
             });
         }
-        for (key, period) in [("request_timeout", self.request_timeout), ("header_timeout", self.header_timeout)] {
+        for (key, period) in [
+            ("request_timeout", self.request_timeout),
+            ("header_timeout", self.header_timeout),
+            ("gate_cpu_max", self.gate_cpu_max),
+            ("gate_timeout", self.gate_timeout),
+        ] {
             if period.duration().is_zero() {
                 return Err(ConfigError::Range { key, expected: "more than 0s", got: period.to_string() });
             }

@@ -6,9 +6,12 @@ mod integration {
     pub(crate) mod harness;
 
     mod attack;
+    mod contract;
     mod demo;
     mod drain;
     mod drift;
+    mod gate;
+    mod gate_pairs;
     mod http;
     mod lifecycle;
     mod limits;

@@ -36,8 +36,6 @@ pub enum Isolation {
     Child {
         /// The binary.
         binary: PathBuf,
-        /// What each child may take.
-        limits: ChildLimits,
     },
     /// In this process: for programs that embed the library and trust their models. A hostile model can take it down.
     None,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::error::LifecycleError;
+use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
 use super::permits::Permits;
 use super::reaper::Reaper;
@@ -35,6 +36,8 @@ pub struct LifecycleParts {
     pub metrics: Arc<Metrics>,
     /// Their limits.
     pub options: LoadOptions,
+    /// How the gate is computed.
+    pub gate: GateOptions,
 }
 
 /// The controller of every model's lifecycle.
@@ -50,6 +53,8 @@ pub struct Lifecycle {
     permits: Permits,
     trial_permits: Permits,
     pub(super) reaper: Reaper,
+    pub(super) gate: GateOptions,
+    pub(super) gate_permits: Permits,
 }
 
 impl Lifecycle {
@@ -58,7 +63,7 @@ impl Lifecycle {
     /// # Errors
     /// The system's, where the reaper's thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
-        let LifecycleParts { registry, slots, pool, metrics, options } = parts;
+        let LifecycleParts { registry, slots, pool, metrics, options, gate } = parts;
         Ok(Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
             loader: Loader { registry, pool, metrics: Arc::clone(&metrics), options },
@@ -68,6 +73,8 @@ impl Lifecycle {
             problems: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
+            gate,
+            gate_permits: Permits::new(GATES_MAX),
         }))
     }
 

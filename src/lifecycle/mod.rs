@@ -7,6 +7,7 @@
 mod contract;
 mod controller;
 mod error;
+mod gate;
 mod load;
 mod model_policy;
 mod permits;
@@ -20,6 +21,7 @@ mod trial;
 
 pub use controller::{Lifecycle, LifecycleParts};
 pub use error::{ErrorKind, LifecycleError};
+pub use gate::{Force, GateOptions};
 pub use load::LoadOptions;
 pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
 pub use status::{ModelStatus, VersionState, VersionStatus};

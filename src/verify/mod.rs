@@ -65,7 +65,7 @@ pub enum Refusal {
     #[error("golden.json: {0}; make the golden cases again")]
     GoldenInputs(#[from] Mismatch),
     /// Callers could not go on as they do.
-    #[error("it breaks the model's contract: {}; register it under another model name instead", breaches_text(.0))]
+    #[error("it breaks the model's contract: {}; register it under another model name, which is served side by side, and move callers over", breaches_text(.0))]
     Contract(Vec<Breach>),
 }
 

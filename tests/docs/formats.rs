@@ -149,8 +149,13 @@ fn the_fields_of_an_evaluation() {
     };
     let slice =
         SliceScore { column: String::new(), level: String::new(), n: 1, metric, value: 0.5, champion: Some(0.5) };
-    let digests =
-        Digests { champion: Some(digest), challenger: Some(digest), holdout: Some(digest), gate: Some(digest) };
+    let digests = Digests {
+        champion: Some(digest),
+        challenger: Some(digest),
+        holdout: Some(digest),
+        source: Some(digest),
+        gate: Some(digest),
+    };
     let evaluation = EvaluationFile {
         format: String::new(),
         holdout_sha256: digest,
@@ -166,6 +171,7 @@ fn the_fields_of_an_evaluation() {
         parity_max_abs: 0.0,
         gate: Some(Report {
             verdict: Verdict::Pass,
+            made_by: String::new(),
             metric,
             confidence: 0.95,
             checks: vec![check],
@@ -179,7 +185,8 @@ fn the_fields_of_an_evaluation() {
 #[test]
 fn the_fields_of_aliases_and_history() {
     let version = Some(Version::FIRST);
-    let aliases = Aliases { generation: 1, champion: version, challenger: version, previous: version };
+    let aliases =
+        Aliases { generation: 1, champion: version, challenger: version, previous: version, contract: version };
     check_json("### aliases.json", &[json(&aliases)]);
     let event = Event {
         at: String::new(),
@@ -217,6 +224,7 @@ fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_keys_of_model_toml() {
     check_first_column(PAGE, "### model.toml", &keys::<ModelPolicy>("zzz = 1"));
+    check_first_column(PAGE, "#### [contract]", &keys::<ModelPolicy>("[contract]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift.thresholds]", &keys::<ModelPolicy>("[drift.thresholds]\nzzz = 1"));
     assert!(ModelPolicy::parse(&example("### model.toml")).is_ok());
