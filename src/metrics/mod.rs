@@ -71,7 +71,7 @@ label! {
     OpResult {
         /// It was done.
         Ok = "ok",
-        /// The version may not serve: digest, golden cases, contract.
+        /// The version may not serve: digest, golden cases, contract, gate.
         Refused = "refused",
         /// Something else went wrong.
         Failed = "failed",

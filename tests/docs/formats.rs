@@ -9,7 +9,7 @@ use gudgeon::model::{
     CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
     Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile};
+use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile, RecordedContract};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
@@ -188,6 +188,12 @@ fn the_fields_of_aliases_and_history() {
     let aliases =
         Aliases { generation: 1, champion: version, challenger: version, previous: version, contract: version };
     check_json("### aliases.json", &[json(&aliases)]);
+    let specs = || vec![TensorSpec { name: "x".to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(1)] }];
+    let signature = Signature { inputs: specs(), outputs: specs(), features: Vec::new(), classes: Vec::new() };
+    let format = RecordedContract::FORMAT.to_owned();
+    let contract = RecordedContract { format, version: Version::FIRST, signature };
+    check_json("### contract.json", &[json(&contract)]);
+    assert!(section(PAGE, "### contract.json").contains(&format!("`{}`", RecordedContract::FORMAT)));
     let event = Event {
         at: String::new(),
         actor: Actor { who: String::new(), from: Some(String::new()) },
