@@ -27,15 +27,16 @@ child -> -
 batch -> engine metrics model tensor
 slot -> batch drift engine metrics model tensor
 verify -> engine model tensor
+verify + child: a version is opened in a child process first
 lifecycle -> batch drift evaluation metrics model registry engine slot verify
-lifecycle + child: the gate is computed in a child process
+lifecycle + child: the gate is computed in a child process, and what was opened in this one is not taken for tried out
 trainer -> drift engine evaluation model registry tensor verify
 http -> batch drift lifecycle metrics model slot tensor
 config -> -
 config + telemetry: the form of log lines is a setting, and its type belongs to the module that writes them
 app -> batch config drift engine evaluation http lifecycle metrics model registry slot telemetry tensor verify
+app + child: the server is told of which binary its children are
 cli -> app config evaluation registry trainer verify
-app + child: the composition root says where children of this binary are found
 cli + child: `confined` is how a child of this binary is run
 cli + drift: the demo says in a sentence which columns have drifted
 cli + engine: `verify` opens a model under the engine's limits

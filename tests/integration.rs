@@ -4,14 +4,17 @@
 
 mod integration {
     pub(crate) mod harness;
+    pub(crate) mod process;
 
     mod attack;
+    mod child;
     mod contract;
     mod demo;
     mod drain;
     mod drift;
     mod gate;
     mod gate_pairs;
+    mod hostile;
     mod http;
     mod lifecycle;
     mod limits;

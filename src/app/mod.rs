@@ -24,6 +24,7 @@ use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, L
 use crate::metrics::{Listener, Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
 use crate::slot::Slots;
+use crate::verify::Examiner;
 
 pub use token::TokenError;
 
@@ -99,7 +100,8 @@ impl Server {
             slots: Arc::clone(&slots),
             pool: Arc::clone(&pool),
             metrics: Arc::clone(&metrics),
-            options: load_options(&config),
+            examiner: examiner(&config, isolation.clone()),
+            options: LoadOptions { queue_len_max: config.queue_len_max, batch_rows_max: config.batch_rows_max },
             gate: gate_options(&config, isolation),
         };
         let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;
@@ -193,11 +195,15 @@ async fn listen(address: SocketAddr, what: &'static str, flag: &'static str) -> 
     TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, what, flag, source })
 }
 
-fn load_options(config: &Config) -> LoadOptions {
-    LoadOptions {
+fn examiner(config: &Config, isolation: Isolation) -> Examiner {
+    Examiner {
+        isolation,
+        child_limits: ChildLimits {
+            memory_bytes_max: config.verify_memory_max.bytes(),
+            cpu_max: config.verify_cpu_max.duration(),
+            wall_max: config.verify_timeout.duration(),
+        },
         limits: Limits { model_bytes_max: config.upload_bytes_max.bytes(), ..Limits::default() },
-        queue_len_max: config.queue_len_max,
-        batch_rows_max: config.batch_rows_max,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setpriority_process, setrlimit};
+use rustix::process::{Resource, Rlimit, getppid, setpriority_process, setrlimit};
 
 use super::{Farewell, Sandbox};
 
@@ -12,8 +12,21 @@ use super::{Farewell, Sandbox};
 const FILES_MAX: u64 = 64;
 /// Address space that is not held against the limit of memory: the binary, libraries, what allocators reserve and never use.
 const RESERVE_BYTES: u64 = 512 << 20;
-/// The lowest priority: whoever serves comes first.
-const NICE: i32 = 19;
+/// A low priority: whoever serves comes first. Not the lowest: under full load the child would never end then.
+const NICE: i32 = 10;
+
+/// What is left to a process.
+#[derive(Debug)]
+pub struct Terms {
+    /// The process that it ends with: its parent.
+    pub parent: u32,
+    /// Bytes of memory.
+    pub memory_bytes_max: u64,
+    /// Time on a core, rounded up to whole seconds.
+    pub cpu_max: Duration,
+    /// Files and folders that it may read.
+    pub readable: Vec<PathBuf>,
+}
 
 /// A process that is held.
 #[derive(Debug)]
@@ -21,14 +34,20 @@ pub struct Confined {
     sandbox: Sandbox,
 }
 
-/// Limits this process for good: memory, CPU time, open files, no file written, no core dumped, lowest priority, ended with
+/// Limits this process for good: memory, CPU time, open files, no file written, no core dumped, low priority, ended with
 /// its parent; where the kernel knows Landlock, also no file read but those under `readable`, no TCP, no signal to others.
 /// Must be called while the process has one thread.
 ///
 /// # Errors
-/// The system's, where a limit cannot be set. Landlock is used as far as the kernel has it; [`Farewell::sandbox`] says how far.
-pub fn confine(memory_bytes_max: u64, cpu_max: Duration, readable: &[PathBuf]) -> io::Result<Confined> {
+/// The system's, where a limit cannot be set; and where the parent has ended already. Landlock is used as far as the kernel has it; [`Farewell::sandbox`] says how far.
+pub fn confine(terms: &Terms) -> io::Result<Confined> {
+    let Terms { parent, memory_bytes_max, cpu_max, readable } = terms;
+    let memory_bytes_max = *memory_bytes_max;
     system::prepare()?;
+    // It may have ended before this process asked to end with it.
+    if getppid().is_none_or(|found| u32::try_from(found.as_raw_nonzero().get()) != Ok(*parent)) {
+        return Err(io::Error::other("the process that wanted it has ended"));
+    }
     let cpu = cpu_max.as_secs() + u64::from(0 < cpu_max.subsec_nanos());
     let limit = |resource, soft: u64, hard: u64| {
         setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) }).map_err(io::Error::from)

@@ -14,7 +14,7 @@ mod run;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use confine::{Confined, confine};
+pub use confine::{Confined, Terms, confine};
 pub use farewell::{Farewell, Sandbox};
 pub use run::{ChildFailure, ChildOutput, Job, run};
 

@@ -160,6 +160,7 @@ fn watch(mut command: Command, input: &[&[u8]], limits: ChildLimits) -> Result<C
 fn command(binary: &Path, job: Job<'_>, limits: ChildLimits) -> Command {
     let mut command = Command::new(binary);
     command.arg0("gudgeon").arg("confined");
+    command.arg("--parent").arg(std::process::id().to_string());
     command.arg("--memory-bytes-max").arg(limits.memory_bytes_max.to_string());
     command.arg("--cpu-ms-max").arg(limits.cpu_max.as_millis().to_string());
     for path in job.readable {

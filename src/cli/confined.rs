@@ -14,6 +14,9 @@ use crate::child;
 /// Run another command of this binary under limits that it cannot raise.
 #[derive(Debug, Args)]
 pub(super) struct ConfinedArgs {
+    /// The process that it ends with.
+    #[arg(long)]
+    parent: u32,
     /// Bytes of memory.
     #[arg(long)]
     memory_bytes_max: u64,
@@ -30,9 +33,9 @@ pub(super) struct ConfinedArgs {
 
 /// `run` runs the command line that follows the limits.
 pub(super) fn run(args: ConfinedArgs, run: impl FnOnce(Vec<OsString>) -> ExitCode) -> anyhow::Result<ExitCode> {
-    let ConfinedArgs { memory_bytes_max, cpu_ms_max, readable, command } = args;
-    let confined = child::confine(memory_bytes_max, Duration::from_millis(cpu_ms_max), &readable)
-        .context("the limits of a child process cannot be set")?;
+    let ConfinedArgs { parent, memory_bytes_max, cpu_ms_max, readable, command } = args;
+    let terms = child::Terms { parent, memory_bytes_max, cpu_max: Duration::from_millis(cpu_ms_max), readable };
+    let confined = child::confine(&terms).context("the limits of a child process cannot be set")?;
     let code = run(command);
     complain_raw(&confined.farewell().line());
     Ok(code)

@@ -4,6 +4,7 @@ mod client;
 mod confined;
 mod demo;
 mod evaluate;
+mod examine;
 mod lifecycle;
 mod register;
 mod serve;
@@ -56,6 +57,9 @@ enum Command {
     /// Run another command of this binary under limits that it cannot raise.
     #[command(hide = true)]
     Confined(confined::ConfinedArgs),
+    /// Open and try out the version on standard input, for the process that asks.
+    #[command(hide = true)]
+    Examine,
 }
 
 /// Where the running server's admin route is.
@@ -100,6 +104,7 @@ impl Cli {
             Command::List(args) => lifecycle::list(&args),
             Command::History(args) => lifecycle::history(&args),
             Command::Demo(args) => demo::run(args),
+            Command::Examine => examine::run(),
             Command::Confined(args) => confined::run(args, Self::run_line),
         };
         result.unwrap_or_else(|error| {

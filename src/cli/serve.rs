@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::examine::isolation;
 use crate::app::Server;
-use crate::child::Isolation;
 use crate::config::RawConfig;
 use crate::telemetry;
 
@@ -19,8 +19,7 @@ pub(super) fn run(raw: RawConfig) -> anyhow::Result<ExitCode> {
     let runtime = builder.thread_name("gudgeon-io").thread_stack_size(WORKER_STACK_BYTES).enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let isolation = Isolation::Child { binary: std::env::current_exe()? };
-        let server = Server::bind(config, isolation).await?;
+        let server = Server::bind(config, isolation()?).await?;
         // The first signal drains, the second ends at once.
         let (first, second) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
         let relay = async {

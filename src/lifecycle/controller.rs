@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::error::LifecycleError;
+use super::examined::Examinations;
 use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
 use super::permits::Permits;
@@ -16,6 +17,7 @@ use crate::metrics::{Metrics, OpResult};
 use crate::model::{ModelName, Version};
 use crate::registry::{self, Action, Actor, Event, Outcome, Registry, RegistryError};
 use crate::slot::{Slot, Slots};
+use crate::verify::Examiner;
 
 /// Operations that may be under way at once.
 const OPERATIONS_MAX: usize = 8;
@@ -34,6 +36,8 @@ pub struct LifecycleParts {
     pub pool: Arc<Pool>,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+    /// What opens them for the first time.
+    pub examiner: Examiner,
     /// Their limits.
     pub options: LoadOptions,
     /// How the gate is computed.
@@ -63,10 +67,16 @@ impl Lifecycle {
     /// # Errors
     /// The system's, where the reaper's thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
-        let LifecycleParts { registry, slots, pool, metrics, options, gate } = parts;
+        let LifecycleParts { registry, slots, pool, metrics, examiner, options, gate } = parts;
         Ok(Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
-            loader: Loader { registry, pool, metrics: Arc::clone(&metrics), options },
+            loader: Loader {
+                registry,
+                pool,
+                metrics: Arc::clone(&metrics),
+                examinations: Examinations::new(examiner),
+                options,
+            },
             slots,
             metrics,
             locks: Mutex::default(),

@@ -1,7 +1,6 @@
 //! Why a lifecycle operation did not happen.
 
 use crate::drift::DriftError;
-use crate::engine::EngineError;
 use crate::evaluation::{Report, Verdict};
 use crate::model::{ModelName, Version};
 use crate::registry::RegistryError;
@@ -36,9 +35,9 @@ pub enum LifecycleError {
     /// The version may not serve.
     #[error("version refused: {0}")]
     Refused(#[from] Refusal),
-    /// The upload is no model that can be registered.
+    /// The upload may not serve.
     #[error("not registered: {0}")]
-    NotAModel(EngineError),
+    NotRegistered(Refusal),
     /// There is no version to go back to.
     #[error(transparent)]
     NothingBefore(#[from] NothingBefore),
@@ -113,8 +112,10 @@ impl LifecycleError {
     pub fn kind(&self) -> (ErrorKind, &'static str) {
         match self {
             Self::Registry(error) => registry_kind(error),
-            Self::Refused(refusal) => (ErrorKind::Refused, refusal.code()),
-            Self::NotAModel(_) => (ErrorKind::Refused, "not_a_model"),
+            Self::Refused(Refusal::NoChild(_)) | Self::NotRegistered(Refusal::NoChild(_)) => {
+                (ErrorKind::Failed, "verify_failed")
+            }
+            Self::Refused(refusal) | Self::NotRegistered(refusal) => (ErrorKind::Refused, refusal.code()),
             Self::NothingBefore(_) => (ErrorKind::Conflict, "nothing_to_roll_back_to"),
             Self::Policy(_) => (ErrorKind::Refused, "invalid_model_policy"),
             Self::Profile(_) | Self::ProfileText(_) => (ErrorKind::Refused, "invalid_profile"),

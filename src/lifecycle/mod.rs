@@ -7,6 +7,7 @@
 mod contract;
 mod controller;
 mod error;
+mod examined;
 mod gate;
 mod load;
 mod model_policy;

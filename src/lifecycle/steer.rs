@@ -54,7 +54,8 @@ impl Lifecycle {
         why: Option<String>,
     ) -> Result<Activation, LifecycleError> {
         let mut event = event(actor, Action::Activate, Some(version), why);
-        let gated = match self.ask_gate(model, version, force) {
+        // First, so that a roll back need not wait for it.
+        let gated = match self.examined_first(model, version).and_then(|()| self.ask_gate(model, version, force)) {
             Ok(gated) => gated,
             Err(error) => return self.concluded(model, event, Err(error)),
         };
@@ -93,6 +94,16 @@ impl Lifecycle {
             self.step((model, &slot), aliases, step, (None, event.clone()))
         });
         self.concluded(model, event, activated)
+    }
+
+    /// Has a version that is not in memory opened in a child; what was found is kept for the loading.
+    fn examined_first(&self, model: &ModelName, version: Version) -> Result<(), LifecycleError> {
+        let slot = self.slots.find(model.as_str());
+        if self.loader.keeps_findings() && !slot.is_some_and(|slot| slot.lineup().version(version).is_some()) {
+            let artifact = self.loader.registry.read(model, version)?;
+            self.loader.examined(model, &artifact)?;
+        }
+        Ok(())
     }
 
     fn aliases_and_slot(&self, model: &ModelName) -> Result<(Aliases, Arc<Slot>), LifecycleError> {

@@ -2,7 +2,7 @@
 //!
 //! A registered version never changes. A reader never sees half a version, takes no lock and writes nothing, so a read-only
 //! directory will do. Writers take turns by lock files. Everything takes effect with one rename, so a crash leaves the old
-//! state or the new one (see `journal`). Profiles and evaluations are bytes here, policies are text: others know
+//! state or the new one (see `journal`). Golden cases, profiles, evaluations and verifications are bytes here, policies are text: others know
 //! what they mean.
 //!
 //! Every call blocks on the disk: keep it off the threads that wait for requests.
@@ -21,6 +21,7 @@ mod register;
 mod reports;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where there is no such version, where a file is missing, unsafe, too large or not the one registered, and where the
-    /// manifest or the golden cases make no sense.
+    /// manifest makes no sense.
     pub fn read(&self, name: &ModelName, version: Version) -> Result<Artifact, RegistryError> {
         artifact::read(&self.version_folder(name, version)?, version, self.artifact_bytes_max)
     }
@@ -127,7 +128,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::read`], as far as the manifest goes.
     pub fn manifest(&self, name: &ModelName, version: Version) -> Result<Option<Manifest>, RegistryError> {
-        artifact::read_manifest(&self.version_folder(name, version)?)
+        Ok(artifact::read_manifest(&self.version_folder(name, version)?)?.map(|(manifest, _)| manifest))
     }
 
     /// The text of one of the files that people write; `None` where there is none.

@@ -114,6 +114,15 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start(registry: Arc<TestRegistry>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(registry, change, isolation()).await
+    }
+
+    /// As [`Self::start`], with versions opened for the first time where `isolation` says.
+    pub(crate) async fn start_in(
+        registry: Arc<TestRegistry>,
+        change: impl FnOnce(&mut Config),
+        isolation: Isolation,
+    ) -> Self {
         let token = registry.path().join(".token");
         std::fs::write(&token, TOKEN).unwrap();
         let raw = RawConfig {
@@ -126,7 +135,7 @@ impl TestServer {
         config.ops_addr = "127.0.0.1:0".parse().unwrap();
         config.drain_delay = Period::from_millis(0);
         change(&mut config);
-        let server = Server::bind(config, isolation()).await.unwrap();
+        let server = Server::bind(config, isolation).await.unwrap();
         let (http, ops) = (format!("http://{}", server.http_addr()), format!("http://{}", server.ops_addr()));
         let shutdown = Arc::new(Notify::new());
         let asked = Arc::clone(&shutdown);

@@ -324,8 +324,9 @@ impl Opponent {
         let model = Answering { what, plan: &plan, signature: &signature };
         let predictions = model.predict(session.holdout_source(), &session.holdout.rows, &session.classes)?;
         let serving = session.gate.as_ref().map(|gate| gate.gate.serving.clone()).unwrap_or_default();
+        let golden = artifact.golden.as_deref().and_then(|text| serde_json::from_slice::<Golden>(text).ok());
         let parity = |golden: &Golden| parity_mismatches(&plan, golden, (serving.parity_abs, serving.parity_rel));
-        let parity_mismatches = artifact.golden.as_ref().and_then(parity);
+        let parity_mismatches = golden.as_ref().and_then(parity);
         let training = artifact.manifest.and_then(|manifest| manifest.training);
         let (sha256, bytes) = (artifact.model_digest, artifact.model.len());
         Ok(Self { version, sha256, bytes, signature, training, predictions, plan, parity_mismatches })

@@ -3,7 +3,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::evaluation::{Report, Verdict};
-use crate::model::{Alias, FeatureKind};
+use crate::model::{Alias, FeatureKind, Golden};
 use crate::registry::{Action, Event, Outcome};
 use crate::trainer::data::stable_hash;
 use crate::trainer::{Silent, SplitSection};
@@ -65,12 +65,8 @@ fn pipeline(folder: &Path) -> PipelineFile {
 fn verified(registry: &Registry, report: &TrainReport) {
     let artifact = registry.read(&report.model, report.registered.version).unwrap();
     let manifest = artifact.manifest.as_ref().unwrap();
-    let candidate = ToVerify {
-        model: &artifact.model,
-        signature: Some(&manifest.signature),
-        golden: artifact.golden.as_ref(),
-        contract: None,
-    };
+    let candidate =
+        ToVerify { model: &artifact.model, signature: Some(&manifest.signature), golden: artifact.golden.as_deref() };
     verify(candidate, &Limits::default()).unwrap();
 }
 
@@ -93,7 +89,7 @@ fn a_run_registers_a_version_that_verifies() {
     let Split { train_rows, validation_rows, holdout_rows, .. } = training.split;
     assert_eq!(train_rows + validation_rows + holdout_rows, 2_000);
     assert_eq!(training.time_range.unwrap()[0], "2024-01-01T00:00:00");
-    let golden = artifact.golden.unwrap();
+    let golden: Golden = serde_json::from_slice(&artifact.golden.unwrap()).unwrap();
     assert_eq!(golden.inputs[0].tensor.n_rows(), 20);
     assert!(artifact.profile.is_some() && artifact.evaluation.is_some());
 }
