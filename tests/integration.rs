@@ -6,13 +6,16 @@ mod integration {
     pub(crate) mod harness;
 
     mod attack;
+    mod converge;
     mod demo;
     mod drain;
     mod drift;
     mod http;
+    mod killed;
     mod lifecycle;
     mod limits;
     mod logs;
+    mod operations;
     mod parity;
     mod prometheus;
     mod swap;

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use super::error::LifecycleError;
 use super::model_policy::ModelPolicy;
+use super::operations::Stage;
+use super::progress;
 use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool};
 use crate::drift::Profile;
 use crate::engine::Limits;
@@ -42,7 +44,9 @@ impl Loader {
         version: Version,
         contract: Option<&Contract>,
     ) -> Result<(Artifact, Verified), LifecycleError> {
+        progress::stage(Stage::Reading);
         let artifact = self.registry.read(model, version)?;
+        progress::stage(Stage::Verifying);
         let candidate = Candidate {
             model: &artifact.model,
             signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
@@ -82,6 +86,7 @@ impl Loader {
     ) -> Result<Arc<Servable>, LifecycleError> {
         let model = slot.name();
         let (artifact, Verified { plan, report }) = self.verify(model, version, contract)?;
+        progress::stage(Stage::Loading);
         let policy = self.registry.policy_text(model, PolicyFile::Model)?;
         let policy = policy.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?;
         let signature = Arc::new(plan.signature().clone());

@@ -5,9 +5,11 @@ use std::fmt;
 
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
+use super::operations::Stage;
+use super::progress;
 use crate::engine;
 use crate::model::{ModelName, Producer, Version};
-use crate::registry::{self, Action, Actor, Draft, Registered};
+use crate::registry::{self, Action, Actor, Draft, Event, Registered};
 use crate::verify::{self, Candidate};
 
 /// A graph to register, as it was uploaded.
@@ -34,6 +36,21 @@ impl Lifecycle {
     /// # Errors
     /// Where it is no model that can serve, or the registry cannot take it; nothing is registered then.
     pub fn register(&self, model: &ModelName, upload: Upload) -> Result<Registered, LifecycleError> {
+        let refused = event(upload.actor.clone(), Action::Register, None, upload.why.clone());
+        self.register_uploaded(model, upload).map_err(|error| self.refused_upload(model, refused, error))
+    }
+
+    /// The history of a model that exists says what was refused; nothing is made for one that does not.
+    fn refused_upload(&self, model: &ModelName, event: Event, error: LifecycleError) -> LifecycleError {
+        if self.loader.registry.aliases(model).is_ok() {
+            return self.refused(model, event, error);
+        }
+        tracing::warn!(%model, "{model}: {error}");
+        error
+    }
+
+    fn register_uploaded(&self, model: &ModelName, upload: Upload) -> Result<Registered, LifecycleError> {
+        progress::stage(Stage::Verifying);
         let limits = &self.loader.options.limits;
         let graph = engine::inspect(&upload.model, limits).map_err(LifecycleError::NotAModel)?;
         let candidate = Candidate { model: &upload.model, signature: None, golden: None, contract: None };
@@ -54,8 +71,10 @@ impl Lifecycle {
             evaluation: None,
             extra: BTreeMap::new(),
         };
+        progress::stage(Stage::Recording);
         let registered = self.loader.registry.register(model, draft)?;
         let version = registered.version;
+        progress::version(version);
         tracing::info!(%model, %version, "registered {model} version {version}");
         Ok(registered)
     }

@@ -16,9 +16,12 @@ mod history;
 mod journal;
 mod listing;
 mod lock;
+mod prune;
 mod register;
+mod stamp;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,9 +32,11 @@ pub use aliases::Aliases;
 pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFILE_FILE};
 pub use draft::Draft;
 pub use error::RegistryError;
-pub use history::{Action, Actor, Event, History, Outcome};
+pub use history::{Action, Actor, Call, Event, History, Outcome};
 pub use listing::{Ignored, Listing, ModelFolder};
 pub use register::Registered;
+pub use stamp::Stamp;
+pub use watch::Watch;
 
 use self::folder::{Folder, Links};
 use self::journal::{Effect, Writer};
