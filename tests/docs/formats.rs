@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference};
+use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference, Rung};
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
@@ -124,8 +124,13 @@ fn the_fields_of_a_profile() {
         seen_once: 1,
         seen_twice: 0,
     };
-    let column =
-        |name: &str, reference| ColumnProfile { name: name.to_owned(), missing: 0, calibrated: Some(0.1), reference };
+    let calibrated = vec![Rung { rows: 400, psi: Some(0.1), missing: 0.0 }];
+    let column = |name: &str, reference| ColumnProfile {
+        name: name.to_owned(),
+        missing: 0,
+        calibrated: calibrated.clone(),
+        reference,
+    };
     let columns = vec![column("x", Reference::Numeric(numeric)), column("y", Reference::Categorical(categorical))];
     check_json("### profile.json", &[json(&Profile::new(2, columns).unwrap())]);
     assert!(section(PAGE, "### profile.json").contains(&format!("`{}`", Profile::FORMAT)));
