@@ -9,7 +9,7 @@ use gudgeon::model::{
     CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
     Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile, RecordedContract};
+use gudgeon::registry::{Action, Actor, Aliases, Call, Event, Outcome, PolicyFile, RecordedContract};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
@@ -217,7 +217,11 @@ fn the_fields_of_aliases_and_history() {
     assert!(section(PAGE, "### contract.json").contains(&format!("`{}`", RecordedContract::FORMAT)));
     let event = Event {
         at: String::new(),
-        actor: Actor { who: String::new(), from: Some(String::new()) },
+        actor: Actor {
+            who: String::new(),
+            from: Some(String::new()),
+            call: Call { operation: Some(String::new()), key: Some(String::new()) },
+        },
         action: Action::Register,
         version,
         why: Some(String::new()),
@@ -228,7 +232,10 @@ fn the_fields_of_aliases_and_history() {
     let text = section(PAGE, "### history.jsonl");
     let actions =
         [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire]
-            .map(|a| json(&a));
+            .into_iter()
+            .chain([Action::Prune])
+            .map(|a| json(&a))
+            .collect::<Vec<_>>();
     let outcomes = [Outcome::Ok, Outcome::Refused, Outcome::Failed].map(|outcome| json(&outcome));
     for word in actions.iter().chain(&outcomes) {
         let word = word.as_str().unwrap();
@@ -252,6 +259,7 @@ fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
 fn the_keys_of_model_toml() {
     check_first_column(PAGE, "### model.toml", &keys::<ModelPolicy>("zzz = 1"));
     check_first_column(PAGE, "#### [contract]", &keys::<ModelPolicy>("[contract]\nzzz = 1"));
+    check_first_column(PAGE, "#### [retention]", &keys::<ModelPolicy>("[retention]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift.thresholds]", &keys::<ModelPolicy>("[drift.thresholds]\nzzz = 1"));
     assert!(ModelPolicy::parse(&example("### model.toml")).is_ok());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::evaluation::{Report, Verdict};
 use crate::model::{Alias, FeatureKind, Golden};
-use crate::registry::{Action, Event, Outcome};
+use crate::registry::{Action, Call, Event, Outcome};
 use crate::trainer::data::stable_hash;
 use crate::trainer::{Silent, SplitSection, ValidationBy};
 use crate::verify::{Candidate as ToVerify, verify};
@@ -12,7 +12,7 @@ use crate::verify::{Candidate as ToVerify, verify};
 use super::*;
 
 fn actor() -> Actor {
-    Actor { who: "test".to_owned(), from: None }
+    Actor { who: "test".to_owned(), from: None, call: Call::default() }
 }
 
 fn options() -> TrainOptions {
