@@ -114,6 +114,12 @@ settings! {
         "Time on a core that opening and trying out a version may take.";
     verify_timeout: Period = "GUDGEON_VERIFY_TIMEOUT", Period::from_secs(120),
         "Time by the clock that opening and trying out a version may take.";
+    gate_memory_max: ByteSize = "GUDGEON_GATE_MEMORY_MAX", ByteSize::mib(4096),
+        "Memory that holding a version against the gate may take, in a child process; up to two at once.";
+    gate_cpu_max: Period = "GUDGEON_GATE_CPU_MAX", Period::from_secs(300),
+        "Time on a core that holding a version against the gate may take.";
+    gate_timeout: Period = "GUDGEON_GATE_TIMEOUT", Period::from_secs(540),
+        "Time by the clock that holding a version against the gate may take.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),
@@ -253,6 +259,8 @@ impl Config {
             ("header_timeout", self.header_timeout),
             ("verify_cpu_max", self.verify_cpu_max),
             ("verify_timeout", self.verify_timeout),
+            ("gate_cpu_max", self.gate_cpu_max),
+            ("gate_timeout", self.gate_timeout),
         ];
         for (key, period) in periods {
             if period.duration().is_zero() {

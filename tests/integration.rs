@@ -8,9 +8,12 @@ mod integration {
 
     mod attack;
     mod child;
+    mod contract;
     mod demo;
     mod drain;
     mod drift;
+    mod gate;
+    mod gate_pairs;
     mod hostile;
     mod http;
     mod lifecycle;

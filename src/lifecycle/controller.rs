@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::error::LifecycleError;
 use super::examined::Examinations;
+use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
 use super::permits::Permits;
 use super::reaper::Reaper;
@@ -39,6 +40,8 @@ pub struct LifecycleParts {
     pub examiner: Examiner,
     /// Their limits.
     pub options: LoadOptions,
+    /// How the gate is computed.
+    pub gate: GateOptions,
 }
 
 /// The controller of every model's lifecycle.
@@ -54,6 +57,8 @@ pub struct Lifecycle {
     permits: Permits,
     trial_permits: Permits,
     pub(super) reaper: Reaper,
+    pub(super) gate: GateOptions,
+    pub(super) gate_permits: Permits,
 }
 
 impl Lifecycle {
@@ -62,7 +67,7 @@ impl Lifecycle {
     /// # Errors
     /// The system's, where the reaper's thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
-        let LifecycleParts { registry, slots, pool, metrics, examiner, options } = parts;
+        let LifecycleParts { registry, slots, pool, metrics, examiner, options, gate } = parts;
         Ok(Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
             loader: Loader {
@@ -78,6 +83,8 @@ impl Lifecycle {
             problems: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
+            gate,
+            gate_permits: Permits::new(GATES_MAX),
         }))
     }
 

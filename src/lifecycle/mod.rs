@@ -8,6 +8,7 @@ mod contract;
 mod controller;
 mod error;
 mod examined;
+mod gate;
 mod load;
 mod model_policy;
 mod permits;
@@ -21,6 +22,7 @@ mod trial;
 
 pub use controller::{Lifecycle, LifecycleParts};
 pub use error::{ErrorKind, LifecycleError};
+pub use gate::{Force, GateOptions};
 pub use load::LoadOptions;
 pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
 pub use status::{ModelStatus, VersionState, VersionStatus};

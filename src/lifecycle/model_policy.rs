@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::drift::{Thresholds, WindowSpec};
+use crate::model::ContractPolicy;
 
 /// Each window costs five series a column.
 const WINDOWS_MAX: usize = 8;
@@ -14,6 +15,9 @@ pub struct ModelPolicy {
     /// How drift is watched.
     #[serde(default)]
     pub drift: DriftPolicy,
+    /// What callers may rely on.
+    #[serde(default)]
+    pub contract: ContractPolicy,
 }
 
 /// How drift is watched.
@@ -31,6 +35,12 @@ pub struct DriftPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("model.toml: {0}")]
 pub struct InvalidModelPolicy(String);
+
+impl InvalidModelPolicy {
+    pub(super) fn new(problem: &impl ToString) -> Self {
+        Self(problem.to_string())
+    }
+}
 
 impl ModelPolicy {
     /// Reads the text of `model.toml`.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
+use super::gate::Force;
 use super::policy::{self, Snapshot, Step};
 use crate::metrics::OpResult;
 use crate::model::{Contract, ModelName, Version};
@@ -37,12 +38,34 @@ impl Lifecycle {
         actor: Actor,
         why: Option<String>,
     ) -> Result<Activation, LifecycleError> {
-        let event = event(actor, Action::Activate, Some(version), why);
+        self.activate_under((model, version), Force::No, actor, why)
+    }
+
+    /// As [`Self::activate`]; with [`Force::Yes`] the gate is asked all the same, but has not the last word. Nothing else
+    /// is overridden: a version that cannot run, or would break callers, is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn activate_under(
+        &self,
+        (model, version): (&ModelName, Version),
+        force: Force,
+        actor: Actor,
+        why: Option<String>,
+    ) -> Result<Activation, LifecycleError> {
+        let mut event = event(actor, Action::Activate, Some(version), why);
         // First, so that a roll back need not wait for it.
-        let examined = self.examined_first(model, version);
+        let gated = match self.examined_first(model, version).and_then(|()| self.ask_gate(model, version, force)) {
+            Ok(gated) => gated,
+            Err(error) => return self.concluded(model, event, Err(error)),
+        };
+        event.detail = gated.as_ref().map(|gated| gated.detail.clone());
         let lock = self.lock_of(model);
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let activated = examined.and_then(|()| self.aliases_and_slot(model)).and_then(|(aliases, slot)| {
+        let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+            if let Some(gated) = &gated {
+                gated.still_holds(model, &aliases, slot.lineup().version(version))?;
+            }
             let step = policy::activate(&snapshot(&aliases, &slot.lineup()), version);
             let contract = self.contract(model)?;
             self.step((model, &slot), aliases, step, (contract.as_ref(), event.clone()))
@@ -66,7 +89,8 @@ impl Lifecycle {
         let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
             event.version = aliases.previous;
             let step = policy::roll_back(&snapshot(&aliases, &slot.lineup()))?;
-            // No contract here: what callers lived with before, they can live with again.
+            // Neither contract nor gate here: the way back always works, and what callers lived with before, they can live
+            // with again.
             self.step((model, &slot), aliases, step, (None, event.clone()))
         });
         self.concluded(model, event, activated)
@@ -114,14 +138,17 @@ impl Lifecycle {
             None => self.loader.load(slot, version, contract)?,
         };
         let was = aliases.champion.filter(|&was| was != version);
-        let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
-        let recorded = match self.loader.registry.set_aliases(model, wanted, event) {
+        let recorded = self.with_contract(slot, aliases, &champion).and_then(|aliases| {
+            let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
+            Ok(self.loader.registry.set_aliases(model, wanted, event)?)
+        });
+        let recorded = match recorded {
             Ok(recorded) => recorded,
             Err(error) => {
                 if lineup.version(version).is_none() {
                     self.reaper.retire(champion, slot.metrics().clone());
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         self.swap(slot, champion, &recorded);

@@ -9,6 +9,7 @@
 
 mod aliases;
 mod artifact;
+mod contract;
 mod draft;
 mod error;
 mod folder;
@@ -17,6 +18,7 @@ mod journal;
 mod listing;
 mod lock;
 mod register;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod verified;
@@ -28,6 +30,7 @@ use rustix::io::Errno;
 
 pub use aliases::Aliases;
 pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFILE_FILE};
+pub use contract::RecordedContract;
 pub use draft::Draft;
 pub use error::RegistryError;
 pub use history::{Action, Actor, Event, History, Outcome};
