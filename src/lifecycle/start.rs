@@ -6,7 +6,7 @@ use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
 use super::policy;
 use crate::model::ModelName;
-use crate::registry::{Action, Actor, Aliases, ModelFolder};
+use crate::registry::{Action, Actor, Aliases, ModelFolder, PolicyFile};
 use crate::slot::{Lineup, Servable, Slot};
 
 impl Lifecycle {
@@ -45,6 +45,10 @@ impl Lifecycle {
         let Some((version, must_record)) = policy::at_start(aliases.champion, &versions) else {
             return Err(LifecycleError::NoChampion { model: model.clone() });
         };
+        if must_record && self.loader.registry.policy_text(model, PolicyFile::Gate)?.is_some() {
+            // A gate is there to be asked, by a first version too.
+            return Err(LifecycleError::NoChampion { model: model.clone() });
+        }
         let champion = self.loader.load(&slot, version, None)?;
         if must_record {
             self.record_start(&slot, aliases, &champion);
