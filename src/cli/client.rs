@@ -15,8 +15,8 @@ use crate::evaluation::Report;
 use crate::lifecycle::{Activation, Event, ModelStatus, Operation, Progress, Pruned};
 use crate::model::Breach;
 
-/// Loading and verifying a large version takes a while.
-const TIMEOUT: Duration = Duration::from_secs(600);
+/// Loading and verifying a large version takes a while, and so may its gate.
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Speaks to one server's admin route.
 pub(super) struct AdminClient {

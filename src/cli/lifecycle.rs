@@ -198,7 +198,12 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         let version = event.version.map_or_else(|| "-".to_owned(), |version: Version| version.to_string());
         let outcome = word(serde_json::to_value(event.outcome));
         // Of a success the reason says most; of a refusal its cause.
-        let why = if outcome == "ok" { event.why } else { event.detail.or(event.why) };
+        let is_forced = event.detail.as_deref().is_some_and(|detail| detail.starts_with("forced "));
+        let why = match outcome.as_str() {
+            "ok" if is_forced => event.why.map(|why| format!("forced: {why}")),
+            "ok" => event.why,
+            _ => event.detail.or(event.why),
+        };
         let action = word(serde_json::to_value(event.action));
         rows.push(row([
             event.at.get(..19).unwrap_or(&event.at),

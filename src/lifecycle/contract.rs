@@ -22,8 +22,8 @@ impl Lifecycle {
         contract.map_err(|error| InvalidModelPolicy::new(&error).into())
     }
 
-    /// The aliases with the version whose signature is the contract, which is recorded beside them: the champion before where there
-    /// was one, else `first`.
+    /// The aliases with the version whose signature is the contract, which is recorded beside them: the champion before where
+    /// there was one, else `first`.
     pub(super) fn with_contract(
         &self,
         slot: &Slot,

@@ -63,7 +63,10 @@ pub enum LifecycleError {
         model: ModelName,
     },
     /// The gate does not let the version pass.
-    #[error("version refused: the gate says {}: {}; {}", report.verdict, report.complaints().join("; "), advice(model, *version, report))]
+    #[error(
+        "version refused: the gate says {}: {}; {}", report.verdict, report.complaints().join("; "),
+        advice(model, *version, report)
+    )]
     Gate {
         /// The model.
         model: ModelName,

@@ -126,7 +126,7 @@ async fn a_gate_that_cannot_be_computed_is_no_pass_and_keeps_nobody_from_going_b
         assert_eq!(champion(&server).await, 2);
     };
     std::fs::remove_file(server.registry.file("flights/data")).unwrap();
-    refused("no data file matches").await;
+    refused("flights/data: No such file or directory").await;
     let gate = server.registry.file("flights/gate.toml");
     let text = std::fs::read_to_string(&gate).unwrap();
     std::fs::write(&gate, text.replace("[holdout]", "[holdout]\nuri = \"autumn.csv\"")).unwrap();
@@ -180,8 +180,11 @@ async fn a_model_without_a_pipeline_is_held_against_its_gate_too() {
         let (code, _, err) = gudgeon(&[&command[..], &["--classes", "on_time,late"]].concat());
         assert_eq!(code, 0, "{err}");
     }
-    let gate = "[holdout]\nuri = \"../holdout.csv\"\nlabel = \"late\"\nmin_rows = 1000\n[primary]\nmetric = \"roc_auc\"\n\
-                [floor]\nroc_auc = 0.6\n";
+    let digest = gudgeon::model::Digest::of(&std::fs::read(&holdout).unwrap());
+    let gate = format!(
+        "[holdout]\nuri = \"../holdout.csv\"\nsha256 = \"{digest}\"\nlabel = \"late\"\nmin_rows = 1000\n\
+         [primary]\nmetric = \"roc_auc\"\n[floor]\nroc_auc = 0.6\n"
+    );
     std::fs::write(registry.file("guest/gate.toml"), gate).unwrap();
     let server = registry.serve().await;
     let (status, answer) = server.activate("guest", 1).await;
@@ -199,6 +202,13 @@ async fn a_model_without_a_pipeline_is_held_against_its_gate_too() {
     let primary = check_of(&report, "primary roc_auc");
     let [old, new] = ["champion", "challenger"].map(|key| primary[key].as_f64().unwrap());
     assert!(0.6 < old && old < new, "{primary}");
+    assert_eq!(check_of(&report, "holdout digest")["verdict"], "PASS", "{report}");
+    std::fs::remove_dir_all(server.registry.file("guest/.reports")).unwrap();
+    std::fs::write(&holdout, std::fs::read_to_string(&holdout).unwrap().trim_end()).unwrap();
+    let other = if status == 200 { 1 } else { 2 };
+    let (status, answer) = server.activate("guest", other).await;
+    assert_eq!((status.as_u16(), &answer["code"]), (422, &json!("gate_not_computed")), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains(&format!("expected sha256 {digest}, got ")), "{answer}");
     server.stop().await;
 }
 
