@@ -89,6 +89,8 @@ macro_rules! settings {
 
 settings! {
     models: PathBuf = "GUDGEON_MODELS", PathBuf::from("models"), "The registry: the folder with a folder a model.";
+    registry_poll_interval: Period = "GUDGEON_REGISTRY_POLL_INTERVAL", Period::from_secs(2),
+        "How often the registry is looked at for changes; where the system tells of them, they are seen at once.";
     http_addr: SocketAddr = "GUDGEON_HTTP_ADDR", loopback(8080),
         "Address for predictions and probes; port 0 takes a free one and the log says which.";
     ops_addr: SocketAddr = "GUDGEON_OPS_ADDR", loopback(8082), "Address for metrics, probes and the admin route.";
@@ -257,6 +259,7 @@ impl Config {
         let periods = [
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
+            ("registry_poll_interval", self.registry_poll_interval),
             ("verify_cpu_max", self.verify_cpu_max),
             ("verify_timeout", self.verify_timeout),
             ("gate_cpu_max", self.gate_cpu_max),

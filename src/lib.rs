@@ -27,7 +27,7 @@
 //! # A version
 //!
 //! [`trainer`] makes it, or somebody else does; [`registry::Registry::register`] writes it, immutable from there;
-//! [`verify::verify`] opens it, runs its golden cases and holds it against the [`model::Contract`]; [`evaluation::decide`] says
+//! a [`verify::Examiner`] opens it in a child process, runs its golden cases and measures it; [`evaluation::decide`] says
 //! whether it is better; [`lifecycle::policy`] decides how it becomes the champion and [`lifecycle::Lifecycle`] does it: load,
 //! record, swap one value. The version before stays in memory for a roll back; what has left its slot is dropped by a thread
 //! that serves nobody. Every step lands in the registry's history with who, when and why.

@@ -9,6 +9,7 @@ mod integration {
     mod attack;
     mod child;
     mod contract;
+    mod converge;
     mod demo;
     mod drain;
     mod drift;
@@ -16,9 +17,11 @@ mod integration {
     mod gate_pairs;
     mod hostile;
     mod http;
+    mod killed;
     mod lifecycle;
     mod limits;
     mod logs;
+    mod operations;
     mod parity;
     mod prometheus;
     mod swap;

@@ -19,7 +19,7 @@ use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::engine::Limits;
-use crate::http::{self, AdminToken, AppState, BodyBudget, HttpOptions, Readiness};
+use crate::http::{self, AdminToken, AppState, BodyBudget, EventStreams, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Listener, Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
@@ -113,6 +113,7 @@ impl Server {
             admin_token: AdminToken::new(admin_token),
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            event_streams: EventStreams::default(),
             options: http_options(&config),
         });
         Ok(Self { config, http, ops, state, pool })
@@ -162,6 +163,10 @@ impl Server {
             state.lifecycle.stop();
             return Err(error.into());
         }
+        if let Err(error) = state.lifecycle.follow(config.registry_poll_interval.duration()) {
+            state.lifecycle.stop();
+            return Err(AppError::Thread(error));
+        }
         state.readiness.set_loaded();
         tracing::info!(models = state.slots.all().len(), "ready");
 
@@ -172,6 +177,7 @@ impl Server {
             accept::drain(&phase, config.drain_delay.duration()).await;
             joined(&mut public).await;
             // Metrics and probes answer to the end of the drain.
+            state.event_streams.close();
             ops_phase.send_replace(Phase::Finish);
             joined(&mut operations).await;
         };

@@ -17,7 +17,7 @@ use super::{AdminArgs, block_on, say};
 use crate::config;
 use crate::engine::Limits;
 use crate::evaluation::Verdict;
-use crate::registry::{Actor, Registry};
+use crate::registry::{Actor, Call, Registry};
 use crate::trainer::fit::Algorithm;
 use crate::trainer::pipeline::{PipelineFile, SplitSection};
 use crate::trainer::{Progress, Stage, TrainOptions, TrainReport, train};
@@ -121,7 +121,7 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
     let registry = registry_of(&file, args.models.as_deref())?;
     let options = TrainOptions {
-        actor: Actor { who: config::actor(), from: Some("gudgeon train".to_owned()) },
+        actor: Actor { who: config::actor(), from: Some("gudgeon train".to_owned()), call: Call::default() },
         why: args.reason.clone(),
         label: args.label.clone(),
         limits: Limits::default(),

@@ -190,6 +190,12 @@ impl ApiError {
 
 impl From<LifecycleError> for ApiError {
     fn from(error: LifecycleError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&LifecycleError> for ApiError {
+    fn from(error: &LifecycleError) -> Self {
         let (kind, code) = error.kind();
         Self::Operation { kind, code, text: error.to_string(), data: error.data() }
     }

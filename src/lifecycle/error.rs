@@ -108,6 +108,21 @@ pub enum LifecycleError {
     /// The operation's thread ended without an answer.
     #[error("the operation failed inside the server; see its log")]
     Panicked,
+    /// The key came with another request before.
+    #[error("the idempotency key has come with another request before: take a new key for a new request")]
+    KeyReused,
+    /// There is no such operation any more.
+    #[error("no such operation: the server remembers the last {n_max} since its start; the history has every one")]
+    UnknownOperation {
+        /// How many are remembered.
+        n_max: usize,
+    },
+    /// What the registry says could not be made so.
+    #[error("{0}")]
+    NotFollowed(String),
+    /// Nobody has said how many versions stay.
+    #[error("how many versions stay? say it with --keep, or in model.toml: [retention] versions_on_disk = 10")]
+    NoRetention,
 }
 
 impl LifecycleError {
@@ -132,6 +147,10 @@ impl LifecycleError {
             Self::ChampionChanged { .. } => (ErrorKind::Conflict, "changed_meanwhile"),
             Self::Stopped => (ErrorKind::Stopped, "stopping"),
             Self::Panicked => (ErrorKind::Failed, "failed"),
+            Self::KeyReused => (ErrorKind::Conflict, "key_reused"),
+            Self::UnknownOperation { .. } => (ErrorKind::NotFound, "unknown_operation"),
+            Self::NotFollowed(_) => (ErrorKind::Failed, "not_followed"),
+            Self::NoRetention => (ErrorKind::Refused, "no_retention"),
         }
     }
 }
@@ -172,6 +191,7 @@ fn registry_kind(error: &RegistryError) -> (ErrorKind, &'static str) {
             (ErrorKind::Refused, "invalid_artifact")
         }
         R::Conflict { .. } => (ErrorKind::Conflict, "changed_meanwhile"),
+        R::Aliased { .. } => (ErrorKind::Refused, "version_in_use"),
         R::NoPermission { .. } | R::ReadOnly { .. } => (ErrorKind::Storage, "registry_not_writable"),
         R::DiskFull { .. } | R::NumbersUsedUp { .. } => (ErrorKind::Storage, "registry_full"),
         R::RootMissing { .. } | R::RootNotADirectory { .. } | R::Io { .. } => (ErrorKind::Failed, "registry_failed"),

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::retention::RetentionPolicy;
 use crate::drift::{Thresholds, WindowSpec};
 use crate::model::ContractPolicy;
 
@@ -18,6 +19,9 @@ pub struct ModelPolicy {
     /// What callers may rely on.
     #[serde(default)]
     pub contract: ContractPolicy,
+    /// How many versions stay.
+    #[serde(default)]
+    pub retention: RetentionPolicy,
 }
 
 /// How drift is watched.
@@ -50,6 +54,9 @@ impl ModelPolicy {
     pub fn parse(text: &str) -> Result<Self, InvalidModelPolicy> {
         let policy: Self =
             toml::from_str(text).map_err(|error| InvalidModelPolicy(error.to_string().trim_end().to_owned()))?;
+        if let Some(fault) = policy.retention.fault() {
+            return Err(InvalidModelPolicy(fault));
+        }
         let windows = policy.drift.windows.as_deref().unwrap_or_default();
         if WINDOWS_MAX < windows.len() {
             let got = windows.len();

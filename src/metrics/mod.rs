@@ -189,6 +189,10 @@ metrics! {
         "Activations that were forced although the gate did not say pass.", ["model"];
     active_version: IntGaugeVec = "gudgeon_active_version", "The version that answers: the champion; 0 while there is none.",
         ["model"];
+    desired_version: IntGaugeVec = "gudgeon_desired_version",
+        "The version that the registry says should answer; 0 while it names none.", ["model"];
+    converged: IntGaugeVec = "gudgeon_model_converged", "1 while the version that answers is the one that the registry names.",
+        ["model"];
     loaded_versions: IntGaugeVec = "gudgeon_loaded_versions", "Versions in memory, those that still drain included.", ["model"];
     model_bytes: IntGaugeVec = "gudgeon_model_bytes", "Size of the graph of a version in memory.", ["model", "version"];
     http_requests: IntCounterVec = "gudgeon_http_requests_total", "HTTP requests by listener and class of status.",
@@ -277,6 +281,10 @@ pub struct ModelMetrics {
     pub queue_len: IntGauge,
     /// The champion's number; 0 while there is none.
     pub active_version: IntGauge,
+    /// The number of the champion that the registry names; 0 where it names none.
+    pub desired_version: IntGauge,
+    /// 1 while the champion is the one that the registry names.
+    pub converged: IntGauge,
     /// Versions in memory.
     pub loaded_versions: IntGauge,
     /// Time to open a version, seconds.
@@ -370,6 +378,8 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&[model]),
             queue_len: self.queue_len.with_label_values(&[model]),
             active_version: self.active_version.with_label_values(&[model]),
+            desired_version: self.desired_version.with_label_values(&[model]),
+            converged: self.converged.with_label_values(&[model]),
             loaded_versions: self.loaded_versions.with_label_values(&[model]),
             load_duration: self.load_duration.with_label_values(&[model]),
             loads: result(&self.loads),

@@ -17,11 +17,14 @@ mod history;
 mod journal;
 mod listing;
 mod lock;
+mod prune;
 mod register;
 mod reports;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod verified;
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,9 +36,11 @@ pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFIL
 pub use contract::RecordedContract;
 pub use draft::Draft;
 pub use error::RegistryError;
-pub use history::{Action, Actor, Event, History, Outcome};
+pub use history::{Action, Actor, Call, Event, History, Outcome};
 pub use listing::{Ignored, Listing, ModelFolder};
 pub use register::Registered;
+pub use stamp::Stamp;
+pub use watch::Watch;
 
 use self::folder::{Folder, Links};
 use self::journal::{Effect, Writer};

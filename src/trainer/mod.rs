@@ -13,6 +13,7 @@ pub mod pipeline;
 mod progress;
 mod run;
 pub mod split;
+mod validation;
 
 pub use error::TrainError;
 pub use pipeline::{Pipeline, PipelineError, PipelineFile, SplitSection};
@@ -21,3 +22,4 @@ pub use run::{
     Ask, CandidateReport, ChampionScores, Evaluated, EvaluationFile, ForeignOptions, Scored, SliceScore, TrainOptions,
     TrainReport, evaluate, register_foreign, train,
 };
+pub use validation::ValidationBy;

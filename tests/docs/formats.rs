@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference};
+use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference, Rung};
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
     CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
     Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile, RecordedContract};
+use gudgeon::registry::{Action, Actor, Aliases, Call, Event, Outcome, PolicyFile, RecordedContract};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
 use gudgeon::trainer::{ChampionScores, EvaluationFile, Scored, SliceScore};
+use gudgeon::verify::{BatchLatency, Kept};
 use regex::Regex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -99,6 +100,21 @@ fn the_fields_of_the_manifest() {
 }
 
 #[test]
+fn the_fields_of_a_kept_verification() {
+    let report = gudgeon::verify::Report {
+        golden_rows: 1,
+        open_ms: 1.0,
+        peak_memory_bytes: Some(1),
+        sandbox: Some(gudgeon::child::Sandbox::Full),
+        follows_rows: true,
+        latency: vec![BatchLatency { rows: 1, median_ms: 1.0 }],
+    };
+    let digest = Digest::of(b"");
+    check_json("### .verified/&lt;version&gt;.json", &[json(&Kept::new(digest, Some(digest), report))]);
+    assert!(section(PAGE, "### .verified/&lt;version&gt;.json").contains(&format!("`{}`", Kept::FORMAT)));
+}
+
+#[test]
 fn the_fields_of_golden_cases() {
     let tensor = || NamedTensor { name: "x".to_owned(), tensor: Tensor::column(Data::Fp32(vec![1.0])) };
     let golden =
@@ -124,8 +140,13 @@ fn the_fields_of_a_profile() {
         seen_once: 1,
         seen_twice: 0,
     };
-    let column =
-        |name: &str, reference| ColumnProfile { name: name.to_owned(), missing: 0, calibrated: Some(0.1), reference };
+    let calibrated = vec![Rung { rows: 400, psi: Some(0.1), missing: 0.0 }];
+    let column = |name: &str, reference| ColumnProfile {
+        name: name.to_owned(),
+        missing: 0,
+        calibrated: calibrated.clone(),
+        reference,
+    };
     let columns = vec![column("x", Reference::Numeric(numeric)), column("y", Reference::Categorical(categorical))];
     check_json("### profile.json", &[json(&Profile::new(2, columns).unwrap())]);
     assert!(section(PAGE, "### profile.json").contains(&format!("`{}`", Profile::FORMAT)));
@@ -196,7 +217,11 @@ fn the_fields_of_aliases_and_history() {
     assert!(section(PAGE, "### contract.json").contains(&format!("`{}`", RecordedContract::FORMAT)));
     let event = Event {
         at: String::new(),
-        actor: Actor { who: String::new(), from: Some(String::new()) },
+        actor: Actor {
+            who: String::new(),
+            from: Some(String::new()),
+            call: Call { operation: Some(String::new()), key: Some(String::new()) },
+        },
         action: Action::Register,
         version,
         why: Some(String::new()),
@@ -207,7 +232,10 @@ fn the_fields_of_aliases_and_history() {
     let text = section(PAGE, "### history.jsonl");
     let actions =
         [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire]
-            .map(|a| json(&a));
+            .into_iter()
+            .chain([Action::Prune])
+            .map(|a| json(&a))
+            .collect::<Vec<_>>();
     let outcomes = [Outcome::Ok, Outcome::Refused, Outcome::Failed].map(|outcome| json(&outcome));
     for word in actions.iter().chain(&outcomes) {
         let word = word.as_str().unwrap();
@@ -231,6 +259,7 @@ fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
 fn the_keys_of_model_toml() {
     check_first_column(PAGE, "### model.toml", &keys::<ModelPolicy>("zzz = 1"));
     check_first_column(PAGE, "#### [contract]", &keys::<ModelPolicy>("[contract]\nzzz = 1"));
+    check_first_column(PAGE, "#### [retention]", &keys::<ModelPolicy>("[retention]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift.thresholds]", &keys::<ModelPolicy>("[drift.thresholds]\nzzz = 1"));
     assert!(ModelPolicy::parse(&example("### model.toml")).is_ok());

@@ -109,7 +109,15 @@ impl DriftSource for OneColumn {
 
     fn columns(&self) -> Vec<ColumnSample> {
         let window = "1h".to_owned();
-        let window = WindowSample { window, psi: 0.0, psi_corrected: 0.0, chi2_pvalue: 1.0, rows: 1, status: -1 };
+        let window = WindowSample {
+            window,
+            psi: 0.0,
+            psi_corrected: 0.0,
+            thresholds: [("warn", 0.1), ("critical", 0.25)],
+            chi2_pvalue: 1.0,
+            rows: 1,
+            status: -1,
+        };
         vec![ColumnSample {
             feature: "hour".to_owned(),
             bins: vec![1],

@@ -276,7 +276,7 @@ impl Story {
 
     async fn end(mut self, stay: bool) -> anyhow::Result<ExitCode> {
         self.heading("The history has it all.");
-        let events = self.admin.history("flights").await?;
+        let events = self.admin.history("flights", "").await?;
         say(&format!("  {} events; gudgeon history flights --url {}", events.len(), self.admin_args.url));
         if stay {
             let token = self.admin_args.admin_token_file.as_deref().map(|path| path.display().to_string());

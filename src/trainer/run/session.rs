@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
         let gate = read_gate(file, registry, &name)?;
         let table = read_table(file, &file.pipeline.data.files)?;
         let objective = objective(file.pipeline.task, &table.classes)?;
-        let rows = file.pipeline.split.rows(&table);
+        let rows = file.pipeline.split.rows(&table, file.pipeline.fit.seed);
         let holdout = match own_holdout(file, gate.as_ref().map(|gate| &gate.gate))? {
             Some(holdout) => holdout,
             None => Holdout { own: None, sha256: table.digest_of(&rows.holdout), rows: rows.holdout.clone() },

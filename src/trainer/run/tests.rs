@@ -4,15 +4,15 @@ use std::path::Path;
 
 use crate::evaluation::{Report, Verdict};
 use crate::model::{Alias, FeatureKind, Golden};
-use crate::registry::{Action, Event, Outcome};
+use crate::registry::{Action, Call, Event, Outcome};
 use crate::trainer::data::stable_hash;
-use crate::trainer::{Silent, SplitSection};
+use crate::trainer::{Silent, SplitSection, ValidationBy};
 use crate::verify::{Candidate as ToVerify, verify};
 
 use super::*;
 
 fn actor() -> Actor {
-    Actor { who: "test".to_owned(), from: None }
+    Actor { who: "test".to_owned(), from: None, call: Call::default() }
 }
 
 fn options() -> TrainOptions {
@@ -110,6 +110,39 @@ fn the_same_pipeline_gives_the_same_model_for_any_number_of_threads() {
 }
 
 #[test]
+fn the_number_of_rounds_is_chosen_alike_for_any_number_of_threads() {
+    let folder = folder("binary", 4_000, binary_label);
+    let registry = Registry::open(folder.path()).unwrap();
+    let mut file = pipeline(folder.path());
+    file.pipeline.fit.algorithms = vec![Algorithm::Gbdt];
+    file.pipeline.gbdt = crate::trainer::fit::GbdtParams::default();
+    for validation_by in [ValidationBy::Blocks, ValidationBy::Latest, ValidationBy::Hash] {
+        file.pipeline.split = SplitSection::Time {
+            train_from: None,
+            train_until: "2024-01-22".to_owned(),
+            holdout_from: None,
+            holdout_until: None,
+            validation: 0.1,
+            validation_by,
+        };
+        let reports: Vec<TrainReport> = [1, 2, 5]
+            .into_iter()
+            .map(|threads| {
+                file.pipeline.fit.threads = threads;
+                train(&file, &registry, &options(), &mut Silent).unwrap()
+            })
+            .collect();
+        let Split { train_rows, validation_rows, .. } = reports[0].split;
+        assert_eq!(train_rows + validation_rows, 3_000, "the first 21 days of 28");
+        assert!(0 < validation_rows && validation_rows < 600, "{validation_by:?}: {validation_rows}");
+        let artifact = registry.read(&reports[0].model, reports[0].registered.version).unwrap();
+        let rounds = &artifact.manifest.unwrap().training.unwrap().parameters["n_trees"];
+        assert!((5..190).contains(&rounds.as_u64().unwrap()), "{validation_by:?}: {rounds} rounds");
+        assert!(reports.iter().all(|report| report.registered.model_digest == reports[0].registered.model_digest));
+    }
+}
+
+#[test]
 fn regressions_and_several_classes_are_served_as_they_were_trained() {
     for (task, primary) in [("regression", Metric::Rmse), ("multiclass", Metric::LogLoss)] {
         for algorithm in [Algorithm::Gbdt, Algorithm::Linear] {
@@ -199,6 +232,7 @@ fn a_split_without_a_holdout_registers_nothing() {
         holdout_from: None,
         holdout_until: None,
         validation: 0.0,
+        validation_by: ValidationBy::Blocks,
     };
     let error = train(&file, &registry, &options(), &mut Silent).unwrap_err().to_string();
     assert!(error.starts_with("the split leaves no holdout rows of 200; check [split]"), "{error}");
