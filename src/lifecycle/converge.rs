@@ -224,11 +224,10 @@ impl Lifecycle {
         if wanted.champion.is_some() || present.champion.is_some() {
             return Ok((wanted, None));
         }
-        if registry.policy_text(model, PolicyFile::Gate)?.is_some() {
-            // A gate is there to be asked, by a first version too.
-            return Ok((wanted, None));
-        }
+        // A gate is there to be asked, by a first version too.
+        let is_gated = registry.policy_text(model, PolicyFile::Gate)?.is_some();
         let only = policy::at_start(None, &registry.model(model)?.versions).map(|(version, _)| version);
+        let only = only.filter(|_| !is_gated);
         let Some(version) = only.filter(|_| !is_start) else { return Ok((wanted, only)) };
         let stamp = registry.stamp(model, version)?;
         let may_begin = stamp.is_bare() && self.follower.has_arrived(model, stamp);
