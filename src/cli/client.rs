@@ -11,10 +11,12 @@ use serde::de::DeserializeOwned;
 use super::AdminArgs;
 use super::operations::step_text;
 use crate::config;
+use crate::evaluation::Report;
 use crate::lifecycle::{Activation, Event, ModelStatus, Operation, Progress, Pruned};
+use crate::model::Breach;
 
-/// Loading and verifying a large version takes a while.
-const TIMEOUT: Duration = Duration::from_secs(600);
+/// Loading and verifying a large version takes a while, and so may its gate.
+const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Speaks to one server's admin route.
 pub(super) struct AdminClient {
@@ -30,6 +32,28 @@ pub(super) struct AdminClient {
 struct ErrorBody {
     error: String,
     code: String,
+    #[serde(default)]
+    breaches: Vec<Breach>,
+    #[serde(default)]
+    report: Option<Box<Report>>,
+}
+
+/// What a server refused, with what it said beside the text.
+#[derive(Debug, thiserror::Error)]
+#[error("{text} ({code})")]
+pub(super) struct Refused {
+    text: String,
+    code: String,
+    /// How the version breaks the contract.
+    pub(super) breaches: Vec<Breach>,
+    /// What the gate said.
+    pub(super) report: Option<Box<Report>>,
+}
+
+impl From<ErrorBody> for Refused {
+    fn from(ErrorBody { error, code, breaches, report }: ErrorBody) -> Self {
+        Self { text: error, code, breaches, report }
+    }
 }
 
 #[derive(Deserialize)]
@@ -110,7 +134,17 @@ impl AdminClient {
     }
 
     pub(super) async fn activate(&self, model: &str, version: u64, reason: Option<&str>) -> anyhow::Result<Activation> {
-        let body = serde_json::json!({ "version": version, "reason": reason });
+        self.activate_under((model, version), false, reason).await
+    }
+
+    /// `force` overrides the gate.
+    pub(super) async fn activate_under(
+        &self,
+        (model, version): (&str, u64),
+        force: bool,
+        reason: Option<&str>,
+    ) -> anyhow::Result<Activation> {
+        let body = serde_json::json!({ "version": version, "reason": reason, "force": force });
         self.post(&format!("/admin/models/{model}:activate"), &body).await
     }
 
@@ -136,7 +170,9 @@ impl AdminClient {
         bar.finish_and_clear();
         let operation = ended?;
         match operation.failure {
-            Some(failure) => Err(anyhow!("{} ({})", failure.error, failure.code)),
+            Some(failure) => {
+                Err(Refused::from(serde_json::from_value::<ErrorBody>(serde_json::json!(failure))?).into())
+            }
             None => serde_json::from_value(operation.result.unwrap_or_default())
                 .context("the answer is not what this version of gudgeon expects"),
         }
@@ -158,13 +194,13 @@ impl AdminClient {
             return Ok(response);
         }
         let body = response.bytes().await.context("the answer broke off")?;
-        let Ok(ErrorBody { error, code }) = serde_json::from_slice::<ErrorBody>(&body) else {
+        let Ok(ErrorBody { error, code, breaches, report }) = serde_json::from_slice::<ErrorBody>(&body) else {
             bail!("{} answered {status}", self.url);
         };
         if status == reqwest::StatusCode::UNAUTHORIZED {
             let hint = "set GUDGEON_ADMIN_TOKEN or --admin-token-file to the server's token";
             return Err(anyhow!("{error}: {hint}"));
         }
-        Err(anyhow!("{error} ({code})"))
+        Err(Refused::from(ErrorBody { error, code, breaches, report }).into())
     }
 }

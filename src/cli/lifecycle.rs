@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::client::AdminClient;
+use super::client::{AdminClient, Refused};
+use super::evaluate::exit_code;
 use super::table::{row, table};
-use super::{AdminArgs, VersionArgs, block_on, say};
+use super::{AdminArgs, VersionArgs, block_on, complain, say};
 use crate::lifecycle::{Activation, ModelStatus, VersionState};
 use crate::model::{ModelName, Version};
 
@@ -18,6 +19,9 @@ pub(super) struct ActivateArgs {
     /// Why; it is kept in the history.
     #[arg(long)]
     reason: Option<String>,
+    /// Override the gate; needs --reason, and the history keeps both.
+    #[arg(long, requires = "reason")]
+    force: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -89,9 +93,24 @@ impl HistoryArgs {
 pub(super) fn activate(args: &ActivateArgs) -> anyhow::Result<ExitCode> {
     let client = AdminClient::new(&args.admin)?.with_progress();
     let VersionArgs { model, version } = &args.version;
-    let activation = block_on(client.activate(model.as_str(), version.number(), args.reason.as_deref()))?;
-    say(&activated(&activation));
-    Ok(ExitCode::SUCCESS)
+    let wanted = (model.as_str(), version.number());
+    match block_on(client.activate_under(wanted, args.force, args.reason.as_deref())) {
+        Ok(activation) => {
+            say(&activated(&activation));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => refused(error),
+    }
+}
+
+/// Shows what a refusal carries; the exit code is the gate's, where it was the gate.
+pub(super) fn refused(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let Some(refused) = error.downcast_ref::<Refused>() else { return Err(error) };
+    refused.breaches.iter().for_each(|breach| say(&breach.to_string()));
+    let Some(report) = &refused.report else { return Err(error) };
+    say(report.to_string().trim_end());
+    complain(&error.to_string());
+    Ok(exit_code(report.verdict))
 }
 
 pub(super) fn roll_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
@@ -179,7 +198,12 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         let version = event.version.map_or_else(|| "-".to_owned(), |version: Version| version.to_string());
         let outcome = word(serde_json::to_value(event.outcome));
         // Of a success the reason says most; of a refusal its cause.
-        let why = if outcome == "ok" { event.why } else { event.detail.or(event.why) };
+        let is_forced = event.detail.as_deref().is_some_and(|detail| detail.starts_with("forced "));
+        let why = match outcome.as_str() {
+            "ok" if is_forced => event.why.map(|why| format!("forced: {why}")),
+            "ok" => event.why,
+            _ => event.detail.or(event.why),
+        };
         let action = word(serde_json::to_value(event.action));
         rows.push(row([
             event.at.get(..19).unwrap_or(&event.at),

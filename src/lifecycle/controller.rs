@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 
 use super::converge::Follower;
 use super::error::LifecycleError;
+use super::examined::Examinations;
+use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
 use super::operations::Operations;
 use super::permits::Permits;
@@ -18,6 +20,7 @@ use crate::metrics::{Metrics, OpResult};
 use crate::model::{ModelName, Version};
 use crate::registry::{self, Action, Actor, Event, Outcome, Registry, RegistryError};
 use crate::slot::{Lineup, Servable, Slot, Slots};
+use crate::verify::Examiner;
 
 /// Operations that may be under way at once.
 const OPERATIONS_MAX: usize = 8;
@@ -36,8 +39,12 @@ pub struct LifecycleParts {
     pub pool: Arc<Pool>,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+    /// What opens them for the first time.
+    pub examiner: Examiner,
     /// Their limits.
     pub options: LoadOptions,
+    /// How the gate is computed.
+    pub gate: GateOptions,
 }
 
 /// The controller of every model's lifecycle.
@@ -53,6 +60,8 @@ pub struct Lifecycle {
     pub(super) permits: Permits,
     pub(super) trial_permits: Permits,
     pub(super) reaper: Reaper,
+    pub(super) gate: GateOptions,
+    pub(super) gate_permits: Permits,
     pub(super) operations: Operations,
     pub(super) follower: Follower,
 }
@@ -63,16 +72,24 @@ impl Lifecycle {
     /// # Errors
     /// The system's, where the reaper's thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
-        let LifecycleParts { registry, slots, pool, metrics, options } = parts;
+        let LifecycleParts { registry, slots, pool, metrics, examiner, options, gate } = parts;
         Ok(Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
-            loader: Loader { registry, pool, metrics: Arc::clone(&metrics), options },
+            loader: Loader {
+                registry,
+                pool,
+                metrics: Arc::clone(&metrics),
+                examinations: Examinations::new(examiner),
+                options,
+            },
             slots,
             metrics,
             locks: Mutex::default(),
             problems: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
+            gate,
+            gate_permits: Permits::new(GATES_MAX),
             operations: Operations::default(),
             follower: Follower::default(),
         }))

@@ -19,7 +19,7 @@ use super::operations::{Ask, Kind};
 use super::permits::Permits;
 use super::policy::{self, Cast, Move};
 use crate::model::{Digest, ModelName, Version};
-use crate::registry::{Action, Actor, Call, Outcome, Stamp, Watch};
+use crate::registry::{Action, Actor, Call, Outcome, PolicyFile, Stamp, Watch};
 
 /// Models that may be loaded at once because the registry changed.
 const FOLLOWING_MAX: usize = 4;
@@ -222,6 +222,10 @@ impl Lifecycle {
             wanted.previous = None;
         }
         if wanted.champion.is_some() || present.champion.is_some() {
+            return Ok((wanted, None));
+        }
+        if registry.policy_text(model, PolicyFile::Gate)?.is_some() {
+            // A gate is there to be asked, by a first version too.
             return Ok((wanted, None));
         }
         let only = policy::at_start(None, &registry.model(model)?.versions).map(|(version, _)| version);

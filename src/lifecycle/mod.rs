@@ -9,6 +9,8 @@ mod contract;
 mod controller;
 mod converge;
 mod error;
+mod examined;
+mod gate;
 mod load;
 mod model_policy;
 mod operations;
@@ -25,6 +27,7 @@ mod trial;
 
 pub use controller::{Lifecycle, LifecycleParts};
 pub use error::{ErrorKind, LifecycleError};
+pub use gate::{Force, GateOptions};
 pub use load::LoadOptions;
 pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
 pub use operations::{Ask, Failure, Kind, OPERATIONS_KEPT, Operation, OperationState, Progress, Stage, Tracked};

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::retention::RetentionPolicy;
 use crate::drift::{Thresholds, WindowSpec};
+use crate::model::ContractPolicy;
 
 /// Each window costs five series a column.
 const WINDOWS_MAX: usize = 8;
@@ -15,6 +16,9 @@ pub struct ModelPolicy {
     /// How drift is watched.
     #[serde(default)]
     pub drift: DriftPolicy,
+    /// What callers may rely on.
+    #[serde(default)]
+    pub contract: ContractPolicy,
     /// How many versions stay.
     #[serde(default)]
     pub retention: RetentionPolicy,
@@ -35,6 +39,12 @@ pub struct DriftPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("model.toml: {0}")]
 pub struct InvalidModelPolicy(String);
+
+impl InvalidModelPolicy {
+    pub(super) fn new(problem: &impl ToString) -> Self {
+        Self(problem.to_string())
+    }
+}
 
 impl ModelPolicy {
     /// Reads the text of `model.toml`.

@@ -6,7 +6,7 @@
 //!
 //! An operation goes on when its caller goes away. A request that carries a key it has carried before is the same operation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,9 @@ pub struct Failure {
     pub error: String,
     /// In a word that does not change.
     pub code: String,
+    /// What a program may want beside it: `breaches` of a contract, the gate's `report`.
+    #[serde(flatten)]
+    pub data: BTreeMap<String, Value>,
 }
 
 /// One operation.
@@ -253,7 +256,8 @@ impl Tracked {
                 OperationState::Succeeded
             }
             Err(error) => {
-                operation.failure = Some(Failure { error: error.to_string(), code: error.kind().1.to_owned() });
+                let data = error.data().map(|(name, data)| (name.to_owned(), data)).into_iter().collect();
+                operation.failure = Some(Failure { error: error.to_string(), code: error.kind().1.to_owned(), data });
                 let is_refused = error.result() == OpResult::Refused;
                 drop(self.error.set(error));
                 if is_refused { OperationState::Refused } else { OperationState::Failed }

@@ -10,7 +10,7 @@ use super::progress;
 use crate::metrics::OpResult;
 use crate::model::{ModelName, Version};
 use crate::registry::{Action, Actor, Aliases, Call, ModelFolder};
-use crate::slot::Lineup;
+use crate::slot::{Lineup, Servable, Slot};
 
 impl Lifecycle {
     /// Loads every model of the registry. One that cannot serve is reported and keeps no other from serving.
@@ -68,7 +68,7 @@ impl Lifecycle {
             None => self.loader.load(&slot, version, None)?,
         };
         if must_record {
-            self.record_start(model, version);
+            self.record_start(&slot, &champion);
         }
         let aliases = self.loader.registry.aliases(model).unwrap_or_default();
         let is_swap = slot.acquire().is_some();
@@ -99,15 +99,19 @@ impl Lifecycle {
     }
 
     /// The active version is an explicit recorded pointer, also where there was nothing to decide.
-    fn record_start(&self, model: &ModelName, version: Version) {
+    fn record_start(&self, slot: &Slot, champion: &Servable) {
+        let (model, version) = (slot.name(), champion.version());
         let actor = Actor { who: "gudgeon serve".to_owned(), from: None, call: Call::default() };
         let why = Some("the only version there is".to_owned());
         let event = event(actor, Action::Activate, Some(version), why);
         let registry = &self.loader.registry;
-        let recorded = registry.aliases(model).and_then(|aliases| match aliases.champion {
-            // Another server on this registry was quicker.
-            Some(_) => Ok(aliases),
-            None => registry.set_aliases(model, Aliases { champion: Some(version), ..aliases }, event),
+        let recorded = registry.aliases(model).map_err(LifecycleError::from).and_then(|aliases| {
+            if aliases.champion.is_some() {
+                // Another server on this registry was quicker.
+                return Ok(aliases);
+            }
+            let aliases = self.with_contract(slot, aliases, champion)?;
+            Ok(registry.set_aliases(model, Aliases { champion: Some(version), ..aliases }, event)?)
         });
         if let Err(error) = recorded {
             tracing::warn!(%model, "{model}: the active version could not be recorded: {error}");
