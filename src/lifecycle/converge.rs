@@ -168,7 +168,7 @@ impl Lifecycle {
                 for slot in self.slots.all() {
                     self.astray(
                         slot.name(),
-                        format!("the registry cannot be read, what was loaded serves on: {error}"),
+                        &format!("the registry cannot be read, what was loaded serves on: {error}"),
                     );
                 }
                 return;
@@ -183,7 +183,7 @@ impl Lifecycle {
         }
         for slot in self.slots.all().iter().filter(|slot| models.binary_search(slot.name()).is_err()) {
             let gone = "its folder is gone from the registry, what was loaded serves on: restore it from a copy";
-            self.astray(slot.name(), gone.to_owned());
+            self.astray(slot.name(), gone);
         }
     }
 
@@ -191,7 +191,7 @@ impl Lifecycle {
         let present = self.present(model);
         let (wanted, only) = match self.wanted(model, present, false) {
             Ok(known) => known,
-            Err(error) if self.slots.find(model.as_str()).is_some() => return self.astray(model, error.to_string()),
+            Err(error) if self.slots.find(model.as_str()).is_some() => return self.astray(model, &error.to_string()),
             Err(_) => return,
         };
         let step = policy::converge(wanted, present, only);
@@ -199,7 +199,7 @@ impl Lifecycle {
             Move::Nothing => self.settled(model, wanted),
             Move::Keep => {
                 if let Some(version) = present.champion {
-                    self.astray(model, format!("the registry names no active version, version {version} serves on"));
+                    self.astray(model, &format!("the registry names no active version, version {version} serves on"));
                 }
             }
             Move::Champion { .. } | Move::Others => self.converge_beside(model, wanted, step),
@@ -234,7 +234,7 @@ impl Lifecycle {
         Ok((wanted, may_begin.then_some(version)))
     }
 
-    fn present(&self, model: &ModelName) -> Cast {
+    pub(super) fn present(&self, model: &ModelName) -> Cast {
         self.slots.find(model.as_str()).map(|slot| lineup_cast(&slot.lineup())).unwrap_or_default()
     }
 
@@ -305,7 +305,7 @@ impl Lifecycle {
                     // The champion answers; it is the way back or the candidate that is not there.
                     Some(_) if is_champion && is_first => tracing::warn!(%model, "{model}: {error}"),
                     Some(_) if is_champion => {}
-                    _ => self.astray(model, error.to_string()),
+                    _ => self.astray(model, &error.to_string()),
                 }
             }
         }
@@ -342,12 +342,12 @@ impl Lifecycle {
     }
 
     /// The model does not serve what the registry says: that is told, and logged where it is new.
-    pub(super) fn astray(&self, model: &ModelName, problem: String) {
+    pub(super) fn astray(&self, model: &ModelName, problem: &str) {
         let desired = self.loader.registry.aliases(model).ok().and_then(|aliases| aliases.champion);
         self.slot_of(model);
         self.mark(model, desired, false);
-        let was = self.problems().insert(model.clone(), problem.clone());
-        if was.as_ref() != Some(&problem) {
+        let was = self.problems().insert(model.clone(), problem.to_owned());
+        if was.as_deref() != Some(problem) {
             tracing::error!(%model, "{model} does not serve what the registry says: {problem}");
         }
     }
@@ -358,7 +358,7 @@ impl Lifecycle {
             let situation = self.situation(model, wanted, policy::converge(wanted, present, None));
             self.follower.failed(model, situation);
         }
-        self.astray(model, error.to_string());
+        self.astray(model, &error.to_string());
     }
 
     fn mark(&self, model: &ModelName, desired: Option<Version>, is_converged: bool) {

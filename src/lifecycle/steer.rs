@@ -210,7 +210,11 @@ impl Lifecycle {
         match activated {
             Ok(activation) => {
                 self.slot_of(model).metrics().swaps(OpResult::Ok).inc();
-                self.settled(model, Cast { champion: Some(activation.champion), ..Cast::default() });
+                let champion = Some(activation.champion);
+                // What was done under this key before may still have to be followed here.
+                if self.present(model).champion == champion {
+                    self.settled(model, Cast { champion, ..Cast::default() });
+                }
                 let version = activation.champion;
                 tracing::info!(%model, %version, ?action, "{model} version {version} serves now");
                 Ok(activation)

@@ -16,8 +16,9 @@ async fn iris() -> TestServer {
 }
 
 /// The address of a route's listener, and its path with names filled in.
-fn url(server: &TestServer, listener: Listener, path: &str) -> String {
+fn url(server: &TestServer, listener: Listener, path: &str, operation: &str) -> String {
     let path = path.replace("{model}", "iris").replace("{version}", "1").replace("{alias}", "champion");
+    let path = path.replace("{id}", operation);
     let base = if listener == Listener::Http { &server.http } else { &server.ops };
     format!("{base}{path}")
 }
@@ -29,9 +30,12 @@ fn two_rows() -> Value {
 #[tokio::test]
 async fn every_route_of_the_table_answers() {
     let server = iris().await;
+    let (_, begun) = server.admin_post("/models/iris:activate?async=true", json!({ "version": 1 })).await;
+    let operation = begun["id"].as_str().unwrap();
     for route in ROUTES {
         let method: Method = route.method.parse().unwrap();
-        let request = server.client.request(method, url(&server, route.listener, route.path)).bearer_auth(TOKEN);
+        let url = url(&server, route.listener, route.path, operation);
+        let request = server.client.request(method, url).bearer_auth(TOKEN);
         let response = request.send().await.unwrap();
         let status = response.status();
         let has_id = response.headers().contains_key("x-request-id");
@@ -63,7 +67,7 @@ async fn no_method_of_an_admin_route_answers_without_the_token() {
         for method in
             [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS]
         {
-            let request = || server.client.request(method.clone(), url(&server, Listener::Ops, path));
+            let request = || server.client.request(method.clone(), url(&server, Listener::Ops, path, "nothing"));
             for request in [
                 request(),
                 request().bearer_auth("another"),
@@ -77,7 +81,8 @@ async fn no_method_of_an_admin_route_answers_without_the_token() {
                     "{method} {path}"
                 );
             }
-            let public = server.client.request(method.clone(), url(&server, Listener::Http, path)).bearer_auth(TOKEN);
+            let public =
+                server.client.request(method.clone(), url(&server, Listener::Http, path, "nothing")).bearer_auth(TOKEN);
             assert_eq!(public.send().await.unwrap().status(), StatusCode::NOT_FOUND, "public {method} {path}");
         }
     }
