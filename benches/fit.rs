@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use gudgeon::engine::Limits;
-use gudgeon::registry::{Actor, Registry};
+use gudgeon::registry::{Actor, Call, Registry};
 use gudgeon::trainer::{PipelineFile, Progress, Stage, TrainOptions, train};
 
 /// Clock ticks a second of `/proc/self/stat`.
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = PipelineFile::read(&given.map_or(flights, PathBuf::from))?;
     let folder = tempfile::tempdir()?;
     let registry = Registry::open(folder.path())?;
-    let actor = Actor { who: "bench".to_owned(), from: None };
+    let actor = Actor { who: "bench".to_owned(), from: None, call: Call::default() };
     let options = TrainOptions { actor, why: None, label: None, limits: Limits::default() };
     let mut stages = Stages { current: None };
     let report = train(&file, &registry, &options, &mut stages)?;

@@ -89,6 +89,8 @@ macro_rules! settings {
 
 settings! {
     models: PathBuf = "GUDGEON_MODELS", PathBuf::from("models"), "The registry: the folder with a folder a model.";
+    registry_poll_interval: Period = "GUDGEON_REGISTRY_POLL_INTERVAL", Period::from_secs(2),
+        "How often the registry is looked at for changes; where the system tells of them, they are seen at once.";
     http_addr: SocketAddr = "GUDGEON_HTTP_ADDR", loopback(8080),
         "Address for predictions and probes; port 0 takes a free one and the log says which.";
     ops_addr: SocketAddr = "GUDGEON_OPS_ADDR", loopback(8082), "Address for metrics, probes and the admin route.";
@@ -114,6 +116,12 @@ settings! {
         "Time on a core that opening and trying out a version may take.";
     verify_timeout: Period = "GUDGEON_VERIFY_TIMEOUT", Period::from_secs(120),
         "Time by the clock that opening and trying out a version may take.";
+    gate_memory_max: ByteSize = "GUDGEON_GATE_MEMORY_MAX", ByteSize::mib(4096),
+        "Memory that holding a version against the gate may take, in a child process; up to two at once.";
+    gate_cpu_max: Period = "GUDGEON_GATE_CPU_MAX", Period::from_secs(300),
+        "Time on a core that holding a version against the gate may take.";
+    gate_timeout: Period = "GUDGEON_GATE_TIMEOUT", Period::from_secs(540),
+        "Time by the clock that holding a version against the gate may take.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),
@@ -251,8 +259,11 @@ impl Config {
         let periods = [
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
+            ("registry_poll_interval", self.registry_poll_interval),
             ("verify_cpu_max", self.verify_cpu_max),
             ("verify_timeout", self.verify_timeout),
+            ("gate_cpu_max", self.gate_cpu_max),
+            ("gate_timeout", self.gate_timeout),
         ];
         for (key, period) in periods {
             if period.duration().is_zero() {

@@ -29,7 +29,7 @@ slot -> batch drift engine metrics model tensor
 verify -> engine model tensor
 verify + child: a version is opened in a child process first
 lifecycle -> batch drift evaluation metrics model registry engine slot verify
-lifecycle + child: what was opened in this process is not taken for tried out
+lifecycle + child: the gate is computed in a child process, and what was opened in this one is not taken for tried out
 trainer -> drift engine evaluation model registry tensor verify
 http -> batch drift lifecycle metrics model slot tensor
 config -> -

@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use gudgeon::model::{Golden, ModelName, Producer, Signature, Task, TensorSpec, Tolerance, Version};
-use gudgeon::registry::{Action, Actor, Aliases, Draft, Event, Outcome, Registry, RegistryError, now};
+use gudgeon::registry::{Action, Actor, Aliases, Call, Draft, Event, Outcome, Registry, RegistryError, now};
 use gudgeon::tensor::Dtype;
 
 const ROLE: &str = "CRASH_TEST_ROLE";
@@ -55,7 +55,7 @@ fn draft(model: Vec<u8>) -> Draft {
 }
 
 fn actor() -> Actor {
-    Actor { who: "crash test".to_owned(), from: None }
+    Actor { who: "crash test".to_owned(), from: None, call: Call::default() }
 }
 
 fn event(action: Action, version: Version) -> Event {
@@ -86,7 +86,10 @@ fn check_whole(registry: &Registry) -> (BTreeSet<Version>, u64) {
     assert_eq!(history.n_unreadable, 0);
     let of =
         |action| history.events.iter().filter(move |event| event.action == action).filter_map(|event| event.version);
-    assert_eq!(of(Action::Register).collect::<Vec<_>>(), model.versions, "each version has its one line");
+    let pruned: BTreeSet<_> = of(Action::Prune).collect();
+    assert_eq!(pruned.len(), of(Action::Prune).count(), "each removal has its one line");
+    let registered = of(Action::Register).filter(|version| !pruned.contains(version));
+    assert_eq!(registered.collect::<Vec<_>>(), model.versions, "each version has its one line");
     let n_activated = u64::try_from(of(Action::Activate).count()).unwrap();
     assert_eq!(n_activated, model.aliases.generation, "each change of the aliases has its one line");
     assert_eq!(of(Action::Activate).next_back(), model.aliases.champion);
@@ -100,6 +103,9 @@ fn check_whole(registry: &Registry) -> (BTreeSet<Version>, u64) {
 struct Acknowledged {
     versions: BTreeSet<Version>,
     generation: u64,
+    /// A removal that was begun: the version may be there or not.
+    pruning: Option<Version>,
+    pruned: BTreeSet<Version>,
 }
 
 impl Acknowledged {
@@ -108,7 +114,23 @@ impl Acknowledged {
             self.versions.insert(version.parse().unwrap());
         } else if let Some(generation) = line.strip_prefix("activated ") {
             self.generation = generation.parse().unwrap();
+        } else if let Some(version) = line.strip_prefix("pruning ") {
+            let version = version.parse().unwrap();
+            self.versions.remove(&version);
+            self.pruning = Some(version);
+        } else if line.starts_with("pruned ") {
+            self.pruned.extend(self.pruning.take());
         }
+    }
+
+    /// Changes that nobody has an answer for, among those that can be seen.
+    fn n_without_answer(&self, versions: &BTreeSet<Version>, generation: u64) -> usize {
+        assert!(self.versions.is_subset(versions) && self.generation <= generation, "lost: {self:?} {versions:?}");
+        assert!(self.pruned.is_disjoint(versions), "came back: {self:?} {versions:?}");
+        let n_registered =
+            versions.difference(&self.versions).filter(|&version| Some(*version) != self.pruning).count();
+        let n_pruned = self.pruning.iter().filter(|version| !versions.contains(version)).count();
+        n_registered + n_pruned + usize::try_from(generation - self.generation).unwrap()
     }
 }
 
@@ -167,7 +189,8 @@ fn a_writer_killed_at_any_moment_leaves_the_old_state_or_the_new_one() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let registry = Registry::open(folder.path()).unwrap();
-        let mut known = Acknowledged { versions: BTreeSet::from([register(&registry, 10).unwrap()]), generation: 0 };
+        let versions = BTreeSet::from([register(&registry, 10).unwrap()]);
+        let mut known = Acknowledged { versions, ..Acknowledged::default() };
         for _ in 0..20 {
             kill_one(&registry, &mut known, &mut seed);
         }
@@ -200,10 +223,9 @@ fn kill_one(registry: &Registry, known: &mut Acknowledged, seed: &mut u64) {
         note(&line);
     }
     let (versions, generation) = check_whole(registry);
-    assert!(known.versions.is_subset(&versions), "lost: {known:?}, there: {versions:?}");
-    let n_new = versions.len() - known.versions.len() + usize::try_from(generation - known.generation).unwrap();
+    let n_new = known.n_without_answer(&versions, generation);
     assert!(n_new <= 1, "at most the one change under way may have no answer: {known:?} {versions:?} {generation}");
-    *known = Acknowledged { versions, generation };
+    *known = Acknowledged { versions, generation, ..Acknowledged::default() };
 }
 
 /// Nothing is left to chance: each system call of a writer in turn is its last, or fails.
@@ -231,7 +253,9 @@ fn a_writer_may_end_or_fail_at_each_of_its_system_calls() {
 /// Lets one system call of a writer come to harm; false where the writer makes no such call any more.
 fn inject(registry: &Registry, call: &str, harm: &str, when: usize) -> bool {
     fs::remove_dir_all(registry.root().join("flights")).ok();
-    activate(registry, register(registry, 10).unwrap()).unwrap();
+    // The first of them is the one that the writer removes.
+    let versions = BTreeSet::from([register(registry, 10).unwrap(), register(registry, 10).unwrap()]);
+    activate(registry, *versions.last().unwrap()).unwrap();
     let mut strace = Command::new("strace");
     strace.args([
         "-f",
@@ -244,12 +268,11 @@ fn inject(registry: &Registry, call: &str, harm: &str, when: usize) -> bool {
     ]);
     strace.arg(this_binary()).args(["--exact", "child", "--nocapture"]);
     let output = finish(strace.env(ROLE, "write once").env(ROOT, registry.root()));
-    let mut known = Acknowledged { versions: BTreeSet::from([Version::FIRST]), generation: 1 };
+    let mut known = Acknowledged { versions, generation: 1, ..Acknowledged::default() };
     String::from_utf8_lossy(&output.stdout).lines().for_each(|line| known.note(line));
     let (versions, generation) = check_whole(registry);
     let place = format!("{call} {harm} {when}: {known:?} {versions:?} {generation}");
-    assert!(known.versions.is_subset(&versions) && known.generation <= generation, "lost: {place}");
-    let n_new = versions.len() - known.versions.len() + usize::try_from(generation - known.generation).unwrap();
+    let n_new = known.n_without_answer(&versions, generation);
     // A failure means that nothing was changed. A write that fails may be that of the answer.
     let n_new_max = usize::from(harm == "signal=KILL" || call == "write");
     assert!(n_new <= n_new_max, "changed without an answer: {place}");
@@ -401,6 +424,14 @@ fn write_once(registry: &Registry) {
     println!("registered {version}");
     println!("begin");
     println!("activated {}", activate(registry, version).unwrap().generation);
+    println!("begin");
+    let aliases = registry.aliases(&name()).unwrap();
+    let versions = registry.versions(&name()).unwrap();
+    if let Some(oldest) = versions.into_iter().find(|version| aliases.versions().all(|aliased| aliased != *version)) {
+        println!("pruning {oldest}");
+        registry.prune(&name(), oldest, event(Action::Prune, oldest)).unwrap();
+        println!("pruned {oldest}");
+    }
     println!("begin");
     registry.append(&name(), &event(Action::Verify, version)).unwrap();
 }

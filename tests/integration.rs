@@ -8,14 +8,20 @@ mod integration {
 
     mod attack;
     mod child;
+    mod contract;
+    mod converge;
     mod demo;
     mod drain;
     mod drift;
+    mod gate;
+    mod gate_pairs;
     mod hostile;
     mod http;
+    mod killed;
     mod lifecycle;
     mod limits;
     mod logs;
+    mod operations;
     mod parity;
     mod prometheus;
     mod swap;

@@ -19,8 +19,8 @@ use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::engine::Limits;
-use crate::http::{self, AdminToken, AppState, BodyBudget, HttpOptions, Readiness};
-use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
+use crate::http::{self, AdminToken, AppState, BodyBudget, EventStreams, HttpOptions, Readiness};
+use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Listener, Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
 use crate::slot::Slots;
@@ -81,7 +81,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds both listeners and opens the registry. `isolation` says where a version is opened for the first time.
+    /// Binds both listeners and opens the registry. `isolation` says where work on what nobody vouches for is done.
     ///
     /// # Errors
     /// [`AppError`] says what is in the way and what to do about it.
@@ -100,8 +100,9 @@ impl Server {
             slots: Arc::clone(&slots),
             pool: Arc::clone(&pool),
             metrics: Arc::clone(&metrics),
-            examiner: examiner(&config, isolation),
+            examiner: examiner(&config, isolation.clone()),
             options: LoadOptions { queue_len_max: config.queue_len_max, batch_rows_max: config.batch_rows_max },
+            gate: gate_options(&config, isolation),
         };
         let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;
         let state = Arc::new(AppState {
@@ -112,6 +113,7 @@ impl Server {
             admin_token: AdminToken::new(admin_token),
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            event_streams: EventStreams::default(),
             options: http_options(&config),
         });
         Ok(Self { config, http, ops, state, pool })
@@ -161,6 +163,10 @@ impl Server {
             state.lifecycle.stop();
             return Err(error.into());
         }
+        if let Err(error) = state.lifecycle.follow(config.registry_poll_interval.duration()) {
+            state.lifecycle.stop();
+            return Err(AppError::Thread(error));
+        }
         state.readiness.set_loaded();
         tracing::info!(models = state.slots.all().len(), "ready");
 
@@ -171,6 +177,7 @@ impl Server {
             accept::drain(&phase, config.drain_delay.duration()).await;
             joined(&mut public).await;
             // Metrics and probes answer to the end of the drain.
+            state.event_streams.close();
             ops_phase.send_replace(Phase::Finish);
             joined(&mut operations).await;
         };
@@ -204,6 +211,15 @@ fn examiner(config: &Config, isolation: Isolation) -> Examiner {
         },
         limits: Limits { model_bytes_max: config.upload_bytes_max.bytes(), ..Limits::default() },
     }
+}
+
+fn gate_options(config: &Config, isolation: Isolation) -> GateOptions {
+    let child_limits = ChildLimits {
+        memory_bytes_max: config.gate_memory_max.bytes(),
+        cpu_max: config.gate_cpu_max.duration(),
+        wall_max: config.gate_timeout.duration(),
+    };
+    GateOptions { isolation, child_limits }
 }
 
 fn http_options(config: &Config) -> HttpOptions {

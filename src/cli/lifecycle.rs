@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::client::AdminClient;
+use super::client::{AdminClient, Refused};
+use super::evaluate::exit_code;
 use super::table::{row, table};
-use super::{AdminArgs, VersionArgs, block_on, say};
+use super::{AdminArgs, VersionArgs, block_on, complain, say};
 use crate::lifecycle::{Activation, ModelStatus, VersionState};
 use crate::model::{ModelName, Version};
 
@@ -18,6 +19,9 @@ pub(super) struct ActivateArgs {
     /// Why; it is kept in the history.
     #[arg(long)]
     reason: Option<String>,
+    /// Override the gate; needs --reason, and the history keeps both.
+    #[arg(long, requires = "reason")]
+    force: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -51,6 +55,18 @@ pub(super) struct ListArgs {
 pub(super) struct HistoryArgs {
     /// The model.
     model: ModelName,
+    /// Only so many of the last events.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Only this kind of event: register, verify, evaluate, activate, rollback, prune.
+    #[arg(long)]
+    action: Option<String>,
+    /// Only events of this version.
+    #[arg(long)]
+    version: Option<Version>,
+    /// Only events from this time on, RFC 3339 in UTC: 2026-01-31T12:00:00Z.
+    #[arg(long)]
+    since: Option<String>,
     /// JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -58,16 +74,47 @@ pub(super) struct HistoryArgs {
     admin: AdminArgs,
 }
 
+impl HistoryArgs {
+    fn query(&self) -> anyhow::Result<String> {
+        let is_plain = |text: &&String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-:.".contains(&byte));
+        if let Some(text) = [&self.action, &self.since].into_iter().flatten().find(|text| !is_plain(text)) {
+            anyhow::bail!("{text:?}: expected a word, or a time as in 2026-01-31T12:00:00Z");
+        }
+        let pairs = [
+            self.limit.map(|limit| format!("limit={limit}")),
+            self.action.as_ref().map(|action| format!("action={action}")),
+            self.version.map(|version| format!("version={version}")),
+            self.since.as_ref().map(|since| format!("since={since}")),
+        ];
+        Ok(pairs.into_iter().flatten().collect::<Vec<_>>().join("&"))
+    }
+}
+
 pub(super) fn activate(args: &ActivateArgs) -> anyhow::Result<ExitCode> {
-    let client = AdminClient::new(&args.admin)?;
+    let client = AdminClient::new(&args.admin)?.with_progress();
     let VersionArgs { model, version } = &args.version;
-    let activation = block_on(client.activate(model.as_str(), version.number(), args.reason.as_deref()))?;
-    say(&activated(&activation));
-    Ok(ExitCode::SUCCESS)
+    let wanted = (model.as_str(), version.number());
+    match block_on(client.activate_under(wanted, args.force, args.reason.as_deref())) {
+        Ok(activation) => {
+            say(&activated(&activation));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => refused(error),
+    }
+}
+
+/// Shows what a refusal carries; the exit code is the gate's, where it was the gate.
+pub(super) fn refused(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let Some(refused) = error.downcast_ref::<Refused>() else { return Err(error) };
+    refused.breaches.iter().for_each(|breach| say(&breach.to_string()));
+    let Some(report) = &refused.report else { return Err(error) };
+    say(report.to_string().trim_end());
+    complain(&error.to_string());
+    Ok(exit_code(report.verdict))
 }
 
 pub(super) fn roll_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
-    let client = AdminClient::new(&args.admin)?;
+    let client = AdminClient::new(&args.admin)?.with_progress();
     let activation = block_on(client.roll_back(args.model.as_str(), args.reason.as_deref()))?;
     say(&activated(&activation));
     Ok(ExitCode::SUCCESS)
@@ -130,19 +177,20 @@ fn models_table(models: &[ModelStatus]) -> String {
         if model.versions.is_empty() {
             rows.push(row([&model.model, "-", "-", "-", "-", "-", "-", "no versions: register or train one"]));
         }
-        problems.extend(model.problem.iter().map(|problem| format!("{}: {problem}", model.model)));
+        let here = model.serves.map_or_else(String::new, |serves| format!(" (version {serves} serves here)"));
+        problems.extend(model.problem.iter().map(|problem| format!("{}{here}: {problem}", model.model)));
     }
     std::iter::once(table(&rows)).chain(problems).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
     let client = AdminClient::new(&args.admin)?;
-    let events = block_on(client.history(args.model.as_str()))?;
+    let events = block_on(client.history(args.model.as_str(), &args.query()?))?;
     if args.json {
         say(&serde_json::to_string_pretty(&events)?);
         return Ok(ExitCode::SUCCESS);
     }
-    let mut rows = vec![row(["AT", "WHO", "ACTION", "VERSION", "OUTCOME", "WHY"])];
+    let mut rows = vec![row(["AT", "WHO", "FROM", "ACTION", "VERSION", "OUTCOME", "WHY"])];
     for event in events {
         let word = |value: serde_json::Result<serde_json::Value>| {
             value.ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
@@ -150,11 +198,17 @@ pub(super) fn history(args: &HistoryArgs) -> anyhow::Result<ExitCode> {
         let version = event.version.map_or_else(|| "-".to_owned(), |version: Version| version.to_string());
         let outcome = word(serde_json::to_value(event.outcome));
         // Of a success the reason says most; of a refusal its cause.
-        let why = if outcome == "ok" { event.why } else { event.detail.or(event.why) };
+        let is_forced = event.detail.as_deref().is_some_and(|detail| detail.starts_with("forced "));
+        let why = match outcome.as_str() {
+            "ok" if is_forced => event.why.map(|why| format!("forced: {why}")),
+            "ok" => event.why,
+            _ => event.detail.or(event.why),
+        };
         let action = word(serde_json::to_value(event.action));
         rows.push(row([
             event.at.get(..19).unwrap_or(&event.at),
             &event.actor.who,
+            event.actor.from.as_deref().unwrap_or("-"),
             &action,
             &version,
             &outcome,

@@ -6,6 +6,8 @@ mod demo;
 mod evaluate;
 mod examine;
 mod lifecycle;
+mod operations;
+mod prune;
 mod register;
 mod serve;
 mod table;
@@ -52,6 +54,10 @@ enum Command {
     List(lifecycle::ListArgs),
     /// Show what happened to a model's versions.
     History(lifecycle::HistoryArgs),
+    /// Show what a running server was asked to do; with an id, follow that operation.
+    Operations(operations::OperationsArgs),
+    /// Remove the oldest versions; never one that is in use.
+    Prune(prune::PruneArgs),
     /// The whole story on real data: train, serve, drift, retrain, swap under load, roll back.
     Demo(demo::DemoArgs),
     /// Run another command of this binary under limits that it cannot raise.
@@ -103,6 +109,8 @@ impl Cli {
             Command::Rollback(args) => lifecycle::roll_back(&args),
             Command::List(args) => lifecycle::list(&args),
             Command::History(args) => lifecycle::history(&args),
+            Command::Operations(args) => operations::run(&args),
+            Command::Prune(args) => prune::run(args),
             Command::Demo(args) => demo::run(args),
             Command::Examine => examine::run(),
             Command::Confined(args) => confined::run(args, Self::run_line),

@@ -11,7 +11,7 @@ use super::{RegistryArgs, say};
 use crate::config;
 use crate::engine::Limits;
 use crate::model::ModelName;
-use crate::registry::{Actor, Registry};
+use crate::registry::{Actor, Call, Registry};
 use crate::trainer::{ForeignOptions, register_foreign};
 use crate::verify::Candidate;
 
@@ -49,7 +49,7 @@ pub(super) fn run(args: RegisterArgs) -> anyhow::Result<ExitCode> {
     let has_sample = sample.is_some();
     let options = ForeignOptions {
         sample,
-        actor: Actor { who: config::actor(), from: Some("gudgeon register".to_owned()) },
+        actor: Actor { who: config::actor(), from: Some("gudgeon register".to_owned()), call: Call::default() },
         why: reason,
         label,
         classes,

@@ -25,7 +25,7 @@ pub use body::BodyBudget;
 pub use error::{ApiError, Face};
 pub use json::DecodeLimits;
 pub use routes::{ROUTES, Route};
-pub use state::{AdminToken, AppState, HttpOptions, Readiness};
+pub use state::{AdminToken, AppState, EventStreams, HttpOptions, Readiness};
 
 use std::sync::Arc;
 

@@ -75,11 +75,15 @@ pub const ROUTES: &[Route] = &[
     admin("GET", "/admin/models/{model}", "One model with its versions."),
     admin("POST", "/admin/models/{model}:activate", "Makes a version the active one."),
     admin("POST", "/admin/models/{model}:rollback", "Makes the version before the active one."),
+    admin("POST", "/admin/models/{model}:prune", "Removes the oldest versions."),
     admin("GET", "/admin/models/{model}/history", "What was done to the model's versions."),
     admin("GET", "/admin/models/{model}/drift", "How the live rows differ from the training data."),
     admin("POST", "/admin/models/{model}/versions", "Registers a graph as a new version."),
     admin("GET", "/admin/models/{model}/versions/{version}", "One version with its manifest."),
     admin("POST", "/admin/models/{model}/versions/{version}:verify", "Tries a version out."),
+    admin("GET", "/admin/operations", "What this server was asked to do."),
+    admin("GET", "/admin/operations/{id}", "One operation."),
+    admin("GET", "/admin/operations/{id}/events", "The steps of an operation as they come."),
 ];
 
 /// What answers a method on a pattern. Paths that differ in their verb alone share one.
@@ -114,6 +118,9 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("POST", "/admin/models/{model}/versions") => post(admin::register),
         ("GET", "/admin/models/{model}/versions/{version}") => get(admin::version),
         ("POST", "/admin/models/{model}/versions/{version}") => post(admin::verify),
+        ("GET", "/admin/operations") => get(admin::operations),
+        ("GET", "/admin/operations/{id}") => get(admin::operation),
+        ("GET", "/admin/operations/{id}/events") => get(admin::events),
         _ => return None,
     })
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::{BodyBudget, DecodeLimits};
 use crate::lifecycle::Lifecycle;
@@ -53,8 +53,33 @@ pub struct AppState {
     pub body_budget: BodyBudget,
     /// Turns at reading or writing a large body: as many as there are cores, so that probes and small requests get on.
     pub heavy_turns: Semaphore,
+    /// Who follows operations.
+    pub event_streams: EventStreams,
     /// Limits.
     pub options: HttpOptions,
+}
+
+/// Streams of events that may be open at once.
+const EVENT_STREAMS_MAX: usize = 64;
+
+/// Streams of server-sent events: so many at most, and all of them end when the server drains.
+#[derive(Debug)]
+pub struct EventStreams {
+    pub(super) turns: Arc<Semaphore>,
+    pub(super) closing: watch::Sender<bool>,
+}
+
+impl Default for EventStreams {
+    fn default() -> Self {
+        Self { turns: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)), closing: watch::Sender::new(false) }
+    }
+}
+
+impl EventStreams {
+    /// Ends every stream, and those to come at once.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
 }
 
 /// The admin route's token; it never shows in a log.

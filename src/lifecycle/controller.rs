@@ -6,16 +6,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::converge::Follower;
 use super::error::LifecycleError;
 use super::examined::Examinations;
+use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
+use super::operations::Operations;
 use super::permits::Permits;
+use super::policy::Cast;
 use super::reaper::Reaper;
 use crate::batch::Pool;
 use crate::metrics::{Metrics, OpResult};
 use crate::model::{ModelName, Version};
 use crate::registry::{self, Action, Actor, Event, Outcome, Registry, RegistryError};
-use crate::slot::{Slot, Slots};
+use crate::slot::{Lineup, Servable, Slot, Slots};
 use crate::verify::Examiner;
 
 /// Operations that may be under way at once.
@@ -39,6 +43,8 @@ pub struct LifecycleParts {
     pub examiner: Examiner,
     /// Their limits.
     pub options: LoadOptions,
+    /// How the gate is computed.
+    pub gate: GateOptions,
 }
 
 /// The controller of every model's lifecycle.
@@ -51,9 +57,13 @@ pub struct Lifecycle {
     locks: Mutex<BTreeMap<ModelName, Arc<Mutex<()>>>>,
     /// Why a model that should serve does not.
     problems: Mutex<BTreeMap<ModelName, String>>,
-    permits: Permits,
-    trial_permits: Permits,
+    pub(super) permits: Permits,
+    pub(super) trial_permits: Permits,
     pub(super) reaper: Reaper,
+    pub(super) gate: GateOptions,
+    pub(super) gate_permits: Permits,
+    pub(super) operations: Operations,
+    pub(super) follower: Follower,
 }
 
 impl Lifecycle {
@@ -62,7 +72,7 @@ impl Lifecycle {
     /// # Errors
     /// The system's, where the reaper's thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
-        let LifecycleParts { registry, slots, pool, metrics, examiner, options } = parts;
+        let LifecycleParts { registry, slots, pool, metrics, examiner, options, gate } = parts;
         Ok(Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
             loader: Loader {
@@ -78,6 +88,10 @@ impl Lifecycle {
             problems: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
+            gate,
+            gate_permits: Permits::new(GATES_MAX),
+            operations: Operations::default(),
+            follower: Follower::default(),
         }))
     }
 
@@ -129,8 +143,9 @@ impl Lifecycle {
         })
     }
 
-    /// Ends the reaper; no operation may be started after that.
+    /// Ends the follower and the reaper; no operation may be started after that.
     pub fn stop(&self) {
+        self.follower.stop();
         self.permits.close();
         self.trial_permits.close();
         self.reaper.stop();
@@ -149,14 +164,6 @@ impl Lifecycle {
 
     pub(super) fn problems(&self) -> std::sync::MutexGuard<'_, BTreeMap<ModelName, String>> {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn note_problem(&self, model: &ModelName, problem: Option<String>) {
-        let mut problems = self.problems();
-        match problem {
-            Some(problem) => problems.insert(model.clone(), problem),
-            None => problems.remove(model),
-        };
     }
 
     /// Adds to the history what changed nothing; a registry that cannot be written to does not make it an error.
@@ -180,4 +187,14 @@ impl Lifecycle {
 /// An event of now that went well.
 pub(super) fn event(actor: Actor, action: Action, version: Option<Version>, why: Option<String>) -> Event {
     Event { at: registry::now(), actor, action, version, why, outcome: Outcome::Ok, detail: None }
+}
+
+/// Which versions a lineup holds.
+pub(super) fn lineup_cast(lineup: &Lineup) -> Cast {
+    let version = |servable: &Option<Arc<Servable>>| servable.as_ref().map(|servable| servable.version());
+    Cast {
+        champion: version(&lineup.champion),
+        challenger: version(&lineup.challenger),
+        previous: version(&lineup.previous),
+    }
 }

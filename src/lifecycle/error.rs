@@ -1,7 +1,8 @@
 //! Why a lifecycle operation did not happen.
 
 use crate::drift::DriftError;
-use crate::model::ModelName;
+use crate::evaluation::{Report, Verdict};
+use crate::model::{ModelName, Version};
 use crate::registry::RegistryError;
 use crate::verify::Refusal;
 
@@ -61,12 +62,67 @@ pub enum LifecycleError {
         /// The model.
         model: ModelName,
     },
+    /// The gate does not let the version pass.
+    #[error(
+        "version refused: the gate says {}: {}; {}", report.verdict, report.complaints().join("; "),
+        advice(model, *version, report)
+    )]
+    Gate {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Every figure.
+        report: Box<Report>,
+    },
+    /// The gate cannot be told.
+    #[error(
+        "version refused: the gate could not be computed: {why}; mend that and activate again (`gudgeon evaluate {model} \
+         --challenger {version}` shows the same), or override it with a reason: `gudgeon activate {model} {version} --force \
+         --reason WHY`"
+    )]
+    GateNotComputed {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What was in the way.
+        why: String,
+    },
+    /// What the gate was computed for is not there any more.
+    #[error(
+        "the champion of {model} has changed while the gate was computed: expected {}, got {}; activate again, and the gate \
+         is computed against the new one", shown(*expected), shown(*got)
+    )]
+    ChampionChanged {
+        /// The model.
+        model: ModelName,
+        /// The champion that the gate was computed against.
+        expected: Option<Version>,
+        /// The champion now.
+        got: Option<Version>,
+    },
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopped,
     /// The operation's thread ended without an answer.
     #[error("the operation failed inside the server; see its log")]
     Panicked,
+    /// The key came with another request before.
+    #[error("the idempotency key has come with another request before: take a new key for a new request")]
+    KeyReused,
+    /// There is no such operation any more.
+    #[error("no such operation: the server remembers the last {n_max} since its start; the history has every one")]
+    UnknownOperation {
+        /// How many are remembered.
+        n_max: usize,
+    },
+    /// What the registry says could not be made so.
+    #[error("{0}")]
+    NotFollowed(String),
+    /// Nobody has said how many versions stay.
+    #[error("how many versions stay? say it with --keep, or in model.toml: [retention] versions_on_disk = 10")]
+    NoRetention,
 }
 
 impl LifecycleError {
@@ -83,10 +139,44 @@ impl LifecycleError {
             Self::Profile(_) | Self::ProfileText(_) => (ErrorKind::Refused, "invalid_profile"),
             Self::Busy { .. } => (ErrorKind::Conflict, "busy"),
             Self::NoChampion { .. } => (ErrorKind::Refused, "no_champion"),
+            Self::Gate { report, .. } if report.verdict == Verdict::Inconclusive => {
+                (ErrorKind::Refused, "gate_inconclusive")
+            }
+            Self::Gate { .. } => (ErrorKind::Refused, "gate_failed"),
+            Self::GateNotComputed { .. } => (ErrorKind::Refused, "gate_not_computed"),
+            Self::ChampionChanged { .. } => (ErrorKind::Conflict, "changed_meanwhile"),
             Self::Stopped => (ErrorKind::Stopped, "stopping"),
             Self::Panicked => (ErrorKind::Failed, "failed"),
+            Self::KeyReused => (ErrorKind::Conflict, "key_reused"),
+            Self::UnknownOperation { .. } => (ErrorKind::NotFound, "unknown_operation"),
+            Self::NotFollowed(_) => (ErrorKind::Failed, "not_followed"),
+            Self::NoRetention => (ErrorKind::Refused, "no_retention"),
         }
     }
+}
+
+impl LifecycleError {
+    /// What a program may want beside the text: the ways in which a contract is broken, the gate's whole report.
+    pub fn data(&self) -> Option<(&'static str, serde_json::Value)> {
+        let data = match self {
+            Self::Refused(Refusal::Contract(breaches)) => ("breaches", serde_json::to_value(breaches)),
+            Self::Gate { report, .. } => ("report", serde_json::to_value(report)),
+            _ => return None,
+        };
+        Some((data.0, data.1.ok()?))
+    }
+}
+
+fn advice(model: &ModelName, version: Version, report: &Report) -> String {
+    let mend = match report.verdict {
+        Verdict::Inconclusive => "take a larger holdout, or train a version that is better by more",
+        Verdict::Fail | Verdict::Pass => "train a version that passes",
+    };
+    format!("{mend}, or override the gate with a reason: `gudgeon activate {model} {version} --force --reason WHY`")
+}
+
+fn shown(version: Option<Version>) -> String {
+    version.map_or_else(|| "none".to_owned(), |version| format!("version {version}"))
 }
 
 fn registry_kind(error: &RegistryError) -> (ErrorKind, &'static str) {
@@ -101,6 +191,7 @@ fn registry_kind(error: &RegistryError) -> (ErrorKind, &'static str) {
             (ErrorKind::Refused, "invalid_artifact")
         }
         R::Conflict { .. } => (ErrorKind::Conflict, "changed_meanwhile"),
+        R::Aliased { .. } => (ErrorKind::Refused, "version_in_use"),
         R::NoPermission { .. } | R::ReadOnly { .. } => (ErrorKind::Storage, "registry_not_writable"),
         R::DiskFull { .. } | R::NumbersUsedUp { .. } => (ErrorKind::Storage, "registry_full"),
         R::RootMissing { .. } | R::RootNotADirectory { .. } | R::Io { .. } => (ErrorKind::Failed, "registry_failed"),

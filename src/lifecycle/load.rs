@@ -6,6 +6,8 @@ use std::time::Instant;
 use super::error::LifecycleError;
 use super::examined::Examinations;
 use super::model_policy::ModelPolicy;
+use super::operations::Stage;
+use super::progress;
 use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool};
 use crate::drift::Profile;
 use crate::engine::Plan;
@@ -63,10 +65,13 @@ impl Loader {
         contract: Option<&Contract>,
     ) -> Result<Arc<Servable>, LifecycleError> {
         let model = slot.name();
+        progress::stage(Stage::Reading);
         let artifact = self.registry.read(model, version)?;
+        progress::stage(Stage::Verifying);
         let report = self.examined(model, &artifact)?;
         // The bytes that a child has survived. It ran the golden cases, and measured.
         let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
+        progress::stage(Stage::Loading);
         let plan = Plan::load(&artifact.model, known, &self.examinations.examiner.limits).map_err(Refusal::Engine)?;
         verify::keeps(contract, plan.signature())?;
         let policy = self.registry.policy_text(model, PolicyFile::Model)?;

@@ -4,16 +4,22 @@
 //! are serialised; each runs on a named thread of its own, never on a serving thread. An operation that fails changes
 //! nothing: the durable alias is set after the version has been verified and before the slot is swapped.
 
+mod calls;
 mod contract;
 mod controller;
+mod converge;
 mod error;
 mod examined;
+mod gate;
 mod load;
 mod model_policy;
+mod operations;
 mod permits;
 pub mod policy;
+mod progress;
 mod queries;
 mod reaper;
+mod retention;
 mod start;
 mod status;
 mod steer;
@@ -21,10 +27,13 @@ mod trial;
 
 pub use controller::{Lifecycle, LifecycleParts};
 pub use error::{ErrorKind, LifecycleError};
+pub use gate::{Force, GateOptions};
 pub use load::LoadOptions;
 pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
+pub use operations::{Ask, Failure, Kind, OPERATIONS_KEPT, Operation, OperationState, Progress, Stage, Tracked};
+pub use retention::{Prune, Pruned, RetentionPolicy, prune_registry};
 pub use status::{ModelStatus, VersionState, VersionStatus};
 pub use steer::Activation;
 pub use trial::Upload;
 
-pub use crate::registry::{Action, Actor, Event, History, Outcome};
+pub use crate::registry::{Action, Actor, Call, Event, History, Outcome};

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
+use super::retention::RetentionPolicy;
 use crate::drift::{Thresholds, WindowSpec};
+use crate::model::ContractPolicy;
 
 /// Each window costs five series a column.
 const WINDOWS_MAX: usize = 8;
@@ -14,6 +16,12 @@ pub struct ModelPolicy {
     /// How drift is watched.
     #[serde(default)]
     pub drift: DriftPolicy,
+    /// What callers may rely on.
+    #[serde(default)]
+    pub contract: ContractPolicy,
+    /// How many versions stay.
+    #[serde(default)]
+    pub retention: RetentionPolicy,
 }
 
 /// How drift is watched.
@@ -32,6 +40,12 @@ pub struct DriftPolicy {
 #[error("model.toml: {0}")]
 pub struct InvalidModelPolicy(String);
 
+impl InvalidModelPolicy {
+    pub(super) fn new(problem: &impl ToString) -> Self {
+        Self(problem.to_string())
+    }
+}
+
 impl ModelPolicy {
     /// Reads the text of `model.toml`.
     ///
@@ -40,6 +54,9 @@ impl ModelPolicy {
     pub fn parse(text: &str) -> Result<Self, InvalidModelPolicy> {
         let policy: Self =
             toml::from_str(text).map_err(|error| InvalidModelPolicy(error.to_string().trim_end().to_owned()))?;
+        if let Some(fault) = policy.retention.fault() {
+            return Err(InvalidModelPolicy(fault));
+        }
         let windows = policy.drift.windows.as_deref().unwrap_or_default();
         if WINDOWS_MAX < windows.len() {
             let got = windows.len();

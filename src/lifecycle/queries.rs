@@ -32,6 +32,8 @@ impl Lifecycle {
             champion: aliases.champion,
             previous: aliases.previous,
             is_serving: champion.is_some(),
+            serves: champion.map(|servable| servable.version()),
+            is_converged: champion.is_some() && champion.map(|servable| servable.version()) == aliases.champion,
             problem: self.problems().get(model).cloned(),
             versions: versions.iter().map(|&version| self.version_status(model, version, &aliases, &lineup)).collect(),
             signature: champion.map(|servable| servable.signature().as_ref().clone()),

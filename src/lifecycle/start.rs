@@ -1,13 +1,16 @@
-//! What is served when the server starts.
+//! What is served when the server starts, and how a slot comes to what the registry says.
 
 use std::sync::PoisonError;
 
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
-use super::policy;
+use super::operations::Stage;
+use super::policy::Cast;
+use super::progress;
+use crate::metrics::OpResult;
 use crate::model::{ModelName, Version};
-use crate::registry::{Action, Actor, Aliases, ModelFolder};
-use crate::slot::Lineup;
+use crate::registry::{Action, Actor, Aliases, Call, ModelFolder};
+use crate::slot::{Lineup, Servable, Slot};
 
 impl Lifecycle {
     /// Loads every model of the registry. One that cannot serve is reported and keeps no other from serving.
@@ -21,8 +24,7 @@ impl Lifecycle {
         }
         for model in listing.models {
             if let Err(error) = self.load_at_start(&model) {
-                tracing::error!(%model, "{model} does not serve: {error}");
-                self.note_problem(&model, Some(error.to_string()));
+                self.failed_at_start(&model, &error);
             }
         }
         Ok(())
@@ -38,33 +40,79 @@ impl Lifecycle {
         }
         // From here on it is a model that should serve, and says so with 503 where it cannot.
         let slot = self.slot_of(model);
-        let ModelFolder { versions, aliases, ignored, .. } = folder?;
+        let ModelFolder { ignored, .. } = folder?;
         if let Some(warning) = ignored.warning() {
             tracing::warn!(%model, "{model}: {warning}");
         }
-        let Some((version, must_record)) = policy::at_start(aliases.champion, &versions) else {
-            return Err(LifecycleError::NoChampion { model: model.clone() });
-        };
-        let champion = self.loader.load(&slot, version, None)?;
-        if must_record {
-            self.record_start(model, aliases, version);
+        self.converge(model, true)?;
+        let aliases = self.loader.registry.aliases(model)?;
+        self.settled(model, Cast { champion: aliases.champion, ..Cast::default() });
+        if let Some(champion) = slot.acquire() {
+            let version = champion.version();
+            tracing::info!(%model, %version, "serving {model} version {version}");
         }
-        // The way back is opened too, so that a roll back after a restart needs no loading; it may fail alone.
-        let previous = aliases.previous.and_then(|version| {
-            let loaded = self.loader.load(&slot, version, None);
-            loaded.inspect_err(|error| tracing::warn!(%model, %version, "{model} version {version}: {error}")).ok()
-        });
-        slot.swap(Lineup { champion: Some(champion), previous, challenger: None });
-        tracing::info!(%model, %version, "serving {model} version {version}");
         Ok(())
     }
 
+    /// Makes `version` the champion of this server, since the registry says so. It is verified as for an activation, but not
+    /// held against the contract: that was done where it was decided.
+    pub(super) fn make_champion(
+        &self,
+        model: &ModelName,
+        version: Version,
+        must_record: bool,
+    ) -> Result<(), LifecycleError> {
+        let slot = self.slot_of(model);
+        let champion = match slot.acquire_version(version) {
+            Some(servable) => servable,
+            None => self.loader.load(&slot, version, None)?,
+        };
+        if must_record {
+            self.record_start(&slot, &champion);
+        }
+        let aliases = self.loader.registry.aliases(model).unwrap_or_default();
+        let is_swap = slot.acquire().is_some();
+        progress::stage(Stage::Swapping);
+        self.swap(&slot, champion, &aliases);
+        if is_swap {
+            slot.metrics().swaps(OpResult::Ok).inc();
+        }
+        Ok(())
+    }
+
+    /// Brings the versions beside the champion to what is wanted: the way back, so that a roll back needs no loading, and the
+    /// candidate. Each may fail alone.
+    pub(super) fn fill(&self, model: &ModelName, wanted: Cast) -> Result<(), LifecycleError> {
+        let slot = self.slot_of(model);
+        let lineup = slot.lineup();
+        let mut failure = None;
+        let mut find = |version: Option<Version>| {
+            let version = version?;
+            if let Some(servable) = lineup.version(version) {
+                return Some(servable.clone());
+            }
+            self.loader.load(&slot, version, None).map_err(|error| failure = Some(error)).ok()
+        };
+        let (challenger, previous) = (find(wanted.challenger), find(wanted.previous));
+        self.exchange(&slot, Lineup { champion: lineup.champion.clone(), challenger, previous });
+        failure.map_or(Ok(()), Err)
+    }
+
     /// The active version is an explicit recorded pointer, also where there was nothing to decide.
-    fn record_start(&self, model: &ModelName, aliases: Aliases, version: Version) {
-        let actor = Actor { who: "gudgeon serve".to_owned(), from: None };
-        let why = Some("the only version at start".to_owned());
+    fn record_start(&self, slot: &Slot, champion: &Servable) {
+        let (model, version) = (slot.name(), champion.version());
+        let actor = Actor { who: "gudgeon serve".to_owned(), from: None, call: Call::default() };
+        let why = Some("the only version there is".to_owned());
         let event = event(actor, Action::Activate, Some(version), why);
-        let recorded = self.loader.registry.set_aliases(model, Aliases { champion: Some(version), ..aliases }, event);
+        let registry = &self.loader.registry;
+        let recorded = registry.aliases(model).map_err(LifecycleError::from).and_then(|aliases| {
+            if aliases.champion.is_some() {
+                // Another server on this registry was quicker.
+                return Ok(aliases);
+            }
+            let aliases = self.with_contract(slot, aliases, champion)?;
+            Ok(registry.set_aliases(model, Aliases { champion: Some(version), ..aliases }, event)?)
+        });
         if let Err(error) = recorded {
             tracing::warn!(%model, "{model}: the active version could not be recorded: {error}");
         }

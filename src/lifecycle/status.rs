@@ -59,9 +59,14 @@ pub struct ModelStatus {
     pub champion: Option<Version>,
     /// The version that a roll back goes to.
     pub previous: Option<Version>,
-    /// Whether the champion is in memory and answers.
+    /// Whether a version is in memory and answers.
     pub is_serving: bool,
-    /// Why it does not, where it does not.
+    /// The version that answers here. Another one than the champion where this server cannot follow the registry, or is about to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Version>,
+    /// Whether that is the champion.
+    pub is_converged: bool,
+    /// Why the server does not do what the registry says, where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// Every version, oldest first.
@@ -79,6 +84,8 @@ impl ModelStatus {
             champion: None,
             previous: None,
             is_serving: false,
+            serves: None,
+            is_converged: false,
             problem: Some(error.to_string()),
             versions: Vec::new(),
             signature: None,

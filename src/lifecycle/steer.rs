@@ -4,9 +4,13 @@ use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::calls::was_done;
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
-use super::policy::{self, Snapshot, Step};
+use super::gate::Force;
+use super::operations::Stage;
+use super::policy::{self, Cast, Snapshot, Step};
+use super::progress;
 use crate::metrics::OpResult;
 use crate::model::{Contract, ModelName, Version};
 use crate::registry::{Action, Actor, Aliases, Event};
@@ -37,12 +41,37 @@ impl Lifecycle {
         actor: Actor,
         why: Option<String>,
     ) -> Result<Activation, LifecycleError> {
-        let event = event(actor, Action::Activate, Some(version), why);
+        self.activate_under((model, version), Force::No, actor, why)
+    }
+
+    /// As [`Self::activate`]; with [`Force::Yes`] the gate is asked all the same, but has not the last word. Nothing else
+    /// is overridden: a version that cannot run, or would break callers, is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn activate_under(
+        &self,
+        (model, version): (&ModelName, Version),
+        force: Force,
+        actor: Actor,
+        why: Option<String>,
+    ) -> Result<Activation, LifecycleError> {
+        let mut event = event(actor, Action::Activate, Some(version), why);
         // First, so that a roll back need not wait for it.
-        let examined = self.examined_first(model, version);
+        let gated = match self.examined_first(model, version).and_then(|()| self.ask_gate(model, version, force)) {
+            Ok(gated) => gated,
+            Err(error) => return self.concluded(model, event, Err(error)),
+        };
+        event.detail = gated.as_ref().map(|gated| gated.detail.clone());
         let lock = self.lock_of(model);
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let activated = examined.and_then(|()| self.aliases_and_slot(model)).and_then(|(aliases, slot)| {
+        let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+            if let Some(done) = self.done_before(model, &aliases, &event)? {
+                return Ok(done);
+            }
+            if let Some(gated) = &gated {
+                gated.still_holds(model, &aliases, slot.lineup().version(version))?;
+            }
             let step = policy::activate(&snapshot(&aliases, &slot.lineup()), version);
             let contract = self.contract(model)?;
             self.step((model, &slot), aliases, step, (contract.as_ref(), event.clone()))
@@ -64,9 +93,13 @@ impl Lifecycle {
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let mut event = event(actor, Action::Rollback, None, why);
         let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+            if let Some(done) = self.done_before(model, &aliases, &event)? {
+                return Ok(done);
+            }
             event.version = aliases.previous;
             let step = policy::roll_back(&snapshot(&aliases, &slot.lineup()))?;
-            // No contract here: what callers lived with before, they can live with again.
+            // Neither contract nor gate here: the way back always works, and what callers lived with before, they can live
+            // with again.
             self.step((model, &slot), aliases, step, (None, event.clone()))
         });
         self.concluded(model, event, activated)
@@ -85,6 +118,20 @@ impl Lifecycle {
     fn aliases_and_slot(&self, model: &ModelName) -> Result<(Aliases, Arc<Slot>), LifecycleError> {
         let aliases = self.loader.registry.aliases(model)?;
         Ok((aliases, self.slot_of(model)))
+    }
+
+    /// What a request that carries the key of one that was done before gets: nothing changes.
+    fn done_before(
+        &self,
+        model: &ModelName,
+        aliases: &Aliases,
+        event: &Event,
+    ) -> Result<Option<Activation>, LifecycleError> {
+        let was_done = event.actor.call.key.is_some()
+            && was_done(&self.loader.registry.history(model)?.events, &event.actor, event.action);
+        let champion = aliases.champion.filter(|_| was_done);
+        let (model, previous) = (model.to_string(), aliases.previous);
+        Ok(champion.map(|champion| Activation { model, champion, previous, changed: false }))
     }
 
     /// Carries out what `policy` decided: load, record, swap, in that order.
@@ -109,32 +156,44 @@ impl Lifecycle {
             Step::Swap(version) => (version, lineup.version(version).cloned()),
             Step::LoadAndSwap(version) => (version, None),
         };
+        progress::version(version);
         let champion = match in_memory {
             Some(servable) => servable,
             None => self.loader.load(slot, version, contract)?,
         };
         let was = aliases.champion.filter(|&was| was != version);
-        let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
-        let recorded = match self.loader.registry.set_aliases(model, wanted, event) {
+        progress::stage(Stage::Recording);
+        let recorded = self.with_contract(slot, aliases, &champion).and_then(|aliases| {
+            let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
+            Ok(self.loader.registry.set_aliases(model, wanted, event)?)
+        });
+        let recorded = match recorded {
             Ok(recorded) => recorded,
             Err(error) => {
                 if lineup.version(version).is_none() {
                     self.reaper.retire(champion, slot.metrics().clone());
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
+        progress::stage(Stage::Swapping);
         self.swap(slot, champion, &recorded);
         Ok(Activation { model: model.to_string(), champion: version, previous: recorded.previous, changed: true })
     }
 
-    fn swap(&self, slot: &Slot, champion: Arc<Servable>, aliases: &Aliases) {
+    pub(super) fn swap(&self, slot: &Slot, champion: Arc<Servable>, aliases: &Aliases) {
         let old = slot.lineup();
         let find = |version: Option<Version>| version.and_then(|version| old.version(version).cloned());
+        let previous = aliases.previous.filter(|_| self.keeps_previous(slot.name()));
         let lineup =
-            Lineup { previous: find(aliases.previous), challenger: find(aliases.challenger), champion: Some(champion) };
+            Lineup { previous: find(previous), challenger: find(aliases.challenger), champion: Some(champion) };
+        self.exchange(slot, lineup);
+    }
+
+    /// Gives the slot another lineup; what is not in it any more is retired.
+    pub(super) fn exchange(&self, slot: &Slot, lineup: Lineup) {
         let kept: Vec<_> = lineup.iter().cloned().collect();
-        slot.swap(lineup);
+        let old = slot.swap(lineup);
         for servable in old.iter().filter(|servable| kept.iter().all(|kept| !Arc::ptr_eq(kept, servable))) {
             self.reaper.retire(Arc::clone(servable), slot.metrics().clone());
         }
@@ -151,7 +210,7 @@ impl Lifecycle {
         match activated {
             Ok(activation) => {
                 self.slot_of(model).metrics().swaps(OpResult::Ok).inc();
-                self.note_problem(model, None);
+                self.settled(model, Cast { champion: Some(activation.champion), ..Cast::default() });
                 let version = activation.champion;
                 tracing::info!(%model, %version, ?action, "{model} version {version} serves now");
                 Ok(activation)

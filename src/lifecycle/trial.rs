@@ -6,8 +6,10 @@ use std::fmt;
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
 use super::examined::For;
+use super::operations::Stage;
+use super::progress;
 use crate::model::{ModelName, Producer, Version};
-use crate::registry::{self, Action, Actor, Draft, Registered};
+use crate::registry::{self, Action, Actor, Draft, Event, Registered};
 use crate::verify::{self, Candidate, Finding, Report};
 
 /// A graph to register, as it was uploaded.
@@ -34,6 +36,21 @@ impl Lifecycle {
     /// # Errors
     /// Where it is no model that can serve, or the registry cannot take it; nothing is registered then.
     pub fn register(&self, model: &ModelName, upload: Upload) -> Result<Registered, LifecycleError> {
+        let refused = event(upload.actor.clone(), Action::Register, None, upload.why.clone());
+        self.register_uploaded(model, upload).map_err(|error| self.refused_upload(model, refused, error))
+    }
+
+    /// The history of a model that exists says what was refused; nothing is made for one that does not.
+    fn refused_upload(&self, model: &ModelName, event: Event, error: LifecycleError) -> LifecycleError {
+        if self.loader.registry.aliases(model).is_ok() {
+            return self.refused(model, event, error);
+        }
+        tracing::warn!(%model, "{model}: {error}");
+        error
+    }
+
+    fn register_uploaded(&self, model: &ModelName, upload: Upload) -> Result<Registered, LifecycleError> {
+        progress::stage(Stage::Verifying);
         let candidate = Candidate { model: &upload.model, signature: None, golden: None };
         let examined = self.loader.examinations.examine(candidate, For::Trial);
         let Finding { signature, task, opset, .. } = examined.map_err(LifecycleError::NotRegistered)?;
@@ -53,8 +70,10 @@ impl Lifecycle {
             evaluation: None,
             extra: BTreeMap::new(),
         };
+        progress::stage(Stage::Recording);
         let registered = self.loader.registry.register(model, draft)?;
         let version = registered.version;
+        progress::version(version);
         tracing::info!(%model, %version, "registered {model} version {version}");
         Ok(registered)
     }

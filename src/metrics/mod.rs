@@ -71,10 +71,24 @@ label! {
     OpResult {
         /// It was done.
         Ok = "ok",
-        /// The version may not serve: digest, golden cases, contract.
+        /// The version may not serve: digest, golden cases, contract, gate.
         Refused = "refused",
         /// Something else went wrong.
         Failed = "failed",
+    }
+}
+
+label! {
+    /// What the gate said when a version wanted to be champion.
+    GateVerdict {
+        /// It is better.
+        Pass = "pass",
+        /// It is not.
+        Fail = "fail",
+        /// The holdout cannot tell.
+        Inconclusive = "inconclusive",
+        /// The gate could not be computed.
+        NotComputed = "not_computed",
     }
 }
 
@@ -169,7 +183,15 @@ metrics! {
     load_duration: HistogramVec = "gudgeon_model_load_duration_seconds",
         "Time to read, check, optimise and warm up a version.", ["model"], LOAD_BUCKETS;
     swaps: IntCounterVec = "gudgeon_swaps_total", "Activations and roll backs, by result.", ["model", "result"];
+    gate_decisions: IntCounterVec = "gudgeon_gate_decisions_total",
+        "What the gate said about versions that were to be activated.", ["model", "verdict"];
+    gate_overrides: IntCounterVec = "gudgeon_gate_overrides_total",
+        "Activations that were forced although the gate did not say pass.", ["model"];
     active_version: IntGaugeVec = "gudgeon_active_version", "The version that answers: the champion; 0 while there is none.",
+        ["model"];
+    desired_version: IntGaugeVec = "gudgeon_desired_version",
+        "The version that the registry says should answer; 0 while it names none.", ["model"];
+    converged: IntGaugeVec = "gudgeon_model_converged", "1 while the version that answers is the one that the registry names.",
         ["model"];
     loaded_versions: IntGaugeVec = "gudgeon_loaded_versions", "Versions in memory, those that still drain included.", ["model"];
     model_bytes: IntGaugeVec = "gudgeon_model_bytes", "Size of the graph of a version in memory.", ["model", "version"];
@@ -259,15 +281,27 @@ pub struct ModelMetrics {
     pub queue_len: IntGauge,
     /// The champion's number; 0 while there is none.
     pub active_version: IntGauge,
+    /// The number of the champion that the registry names; 0 where it names none.
+    pub desired_version: IntGauge,
+    /// 1 while the champion is the one that the registry names.
+    pub converged: IntGauge,
     /// Versions in memory.
     pub loaded_versions: IntGauge,
     /// Time to open a version, seconds.
     pub load_duration: Histogram,
+    /// Activations that were forced against the gate.
+    pub gate_overrides: IntCounter,
     loads: Vec<IntCounter>,
     swaps: Vec<IntCounter>,
+    gate_decisions: Vec<IntCounter>,
 }
 
 impl ModelMetrics {
+    /// The counter of what the gate said.
+    pub fn gate_decisions(&self, verdict: GateVerdict) -> &IntCounter {
+        &self.gate_decisions[verdict as usize]
+    }
+
     /// The counter of versions opened with this result.
     pub fn loads(&self, result: OpResult) -> &IntCounter {
         &self.loads[result as usize]
@@ -344,10 +378,17 @@ impl Metrics {
             in_flight: self.in_flight.with_label_values(&[model]),
             queue_len: self.queue_len.with_label_values(&[model]),
             active_version: self.active_version.with_label_values(&[model]),
+            desired_version: self.desired_version.with_label_values(&[model]),
+            converged: self.converged.with_label_values(&[model]),
             loaded_versions: self.loaded_versions.with_label_values(&[model]),
             load_duration: self.load_duration.with_label_values(&[model]),
             loads: result(&self.loads),
             swaps: result(&self.swaps),
+            gate_overrides: self.gate_overrides.with_label_values(&[model]),
+            gate_decisions: GateVerdict::ALL
+                .iter()
+                .map(|verdict| self.gate_decisions.with_label_values(&[model, verdict.as_str()]))
+                .collect(),
         }
     }
 

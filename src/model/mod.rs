@@ -10,7 +10,7 @@ mod manifest;
 mod name;
 mod signature;
 
-pub use contract::{Breach, Contract};
+pub use contract::{Breach, Contract, ContractPolicy, UnknownPart};
 pub use digest::{Digest, DigestWriter, InvalidDigest};
 pub use golden::{Golden, GoldenMismatch, Tolerance};
 pub use manifest::{CodeRevision, DataFile, FileEntry, Manifest, Producer, Split, Task, Training};

@@ -144,6 +144,16 @@ pub enum RegistryError {
         /// The generation on disk.
         got: u64,
     },
+    /// A version that an alias names is not removed.
+    #[error(
+        "version {version} of model {model:?} is champion, challenger or previous: such a version is never removed"
+    )]
+    Aliased {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+    },
     /// The largest number is taken, so there is none after it.
     #[error("model {model:?} has used up its version numbers: remove the folder with the largest number")]
     NumbersUsedUp {

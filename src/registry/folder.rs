@@ -67,7 +67,7 @@ impl Folder {
         Ok(self.stat(name)?.map(|stat| (stat.st_dev, stat.st_ino)))
     }
 
-    fn stat(&self, name: &str) -> Result<Option<Stat>, RegistryError> {
+    pub(super) fn stat(&self, name: &str) -> Result<Option<Stat>, RegistryError> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),

@@ -33,6 +33,8 @@ pub enum Action {
     Rollback,
     /// It was taken out of service.
     Retire,
+    /// Its folder was removed, since so many versions need not be kept.
+    Prune,
 }
 
 /// How it ended.
@@ -55,6 +57,20 @@ pub struct Actor {
     /// Where they asked from: an address, a host, a command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// By which call, where it was one.
+    #[serde(flatten)]
+    pub call: Call,
+}
+
+/// The call by which someone asked for something.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Call {
+    /// The server's operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// What the caller calls the request, so that a repetition is known for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// One thing that happened. Texts are kept as one line of at most 2,000 characters: control characters become spaces.
@@ -84,10 +100,12 @@ impl Event {
     /// The event with every text made one line of bounded length.
     #[must_use]
     pub fn in_one_line(self) -> Self {
-        let Self { at, actor: Actor { who, from }, action, version, why, outcome, detail } = self;
+        let Self { at, actor: Actor { who, from, call }, action, version, why, outcome, detail } = self;
+        let Call { operation, key } = call;
+        let call = Call { operation: operation.as_deref().map(one_line), key: key.as_deref().map(one_line) };
         Self {
             at: one_line(&at),
-            actor: Actor { who: one_line(&who), from: from.as_deref().map(one_line) },
+            actor: Actor { who: one_line(&who), from: from.as_deref().map(one_line), call },
             action,
             version,
             why: why.as_deref().map(one_line),

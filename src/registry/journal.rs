@@ -33,6 +33,8 @@ pub(super) enum Effect {
     Version(Version),
     /// The aliases have come to this generation.
     Generation(u64),
+    /// The version's folder is not there any more.
+    Gone(Version),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,5 +123,6 @@ fn has_happened(folder: &Folder, effect: Effect) -> Result<bool, RegistryError> 
     match effect {
         Effect::Version(version) => Ok(folder.kind(&version.to_string())? == Some(folder::Kind::Folder)),
         Effect::Generation(generation) => Ok(generation <= aliases::read(folder)?.generation),
+        Effect::Gone(version) => Ok(folder.kind(&version.to_string())?.is_none()),
     }
 }

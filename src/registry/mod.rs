@@ -9,6 +9,7 @@
 
 mod aliases;
 mod artifact;
+mod contract;
 mod draft;
 mod error;
 mod folder;
@@ -16,10 +17,14 @@ mod history;
 mod journal;
 mod listing;
 mod lock;
+mod prune;
 mod register;
+mod reports;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod verified;
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,11 +33,14 @@ use rustix::io::Errno;
 
 pub use aliases::Aliases;
 pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFILE_FILE};
+pub use contract::RecordedContract;
 pub use draft::Draft;
 pub use error::RegistryError;
-pub use history::{Action, Actor, Event, History, Outcome};
+pub use history::{Action, Actor, Call, Event, History, Outcome};
 pub use listing::{Ignored, Listing, ModelFolder};
 pub use register::Registered;
+pub use stamp::Stamp;
+pub use watch::Watch;
 
 use self::folder::{Folder, Links};
 use self::journal::{Effect, Writer};

@@ -16,8 +16,8 @@ use crate::model::{Digest, ModelName, Version};
 
 /// Held while a version is written, so that what lies in a temporary folder when it is taken was left by a writer that died.
 /// Another lock than the one for aliases and history: a roll back does not wait for a large model to be written.
-const REGISTER_LOCK_FILE: &str = ".register.lock";
-const TEMPORARY_PREFIX: &str = ".tmp-";
+pub(super) const REGISTER_LOCK_FILE: &str = ".register.lock";
+pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
 /// Nobody changes a registered file by accident.
 const READ_ONLY: u32 = 0o444;
 
@@ -118,7 +118,7 @@ impl Drop for Staged<'_> {
     }
 }
 
-fn remove_leftovers(model: &Folder) -> Result<(), RegistryError> {
+pub(super) fn remove_leftovers(model: &Folder) -> Result<(), RegistryError> {
     let mut leftovers = Vec::new();
     model.visit(|name, kind| {
         if kind == Kind::Folder && name.starts_with(TEMPORARY_PREFIX) {

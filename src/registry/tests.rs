@@ -54,7 +54,7 @@ impl Case {
 }
 
 fn actor() -> Actor {
-    Actor { who: "ada".to_owned(), from: Some("127.0.0.1".to_owned()) }
+    Actor { who: "ada".to_owned(), from: Some("127.0.0.1".to_owned()), call: Call::default() }
 }
 
 fn draft(model: &[u8]) -> Draft {

@@ -24,7 +24,7 @@ pub enum Refusal {
     #[error("golden.json: {0}; make the golden cases again, or restore the file from a copy")]
     GoldenText(String),
     /// Callers could not go on as they do.
-    #[error("it breaks the model's contract: {}; register it under another model name instead", breaches_text(.0))]
+    #[error("it breaks the model's contract: {}; register it under another model name, which is served side by side, and move callers over", breaches_text(.0))]
     Contract(Vec<Breach>),
     /// What the child that opened it said.
     #[error("{message}")]

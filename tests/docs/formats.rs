@@ -9,7 +9,7 @@ use gudgeon::model::{
     CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
     Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile};
+use gudgeon::registry::{Action, Actor, Aliases, Call, Event, Outcome, PolicyFile, RecordedContract};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
@@ -170,8 +170,13 @@ fn the_fields_of_an_evaluation() {
     };
     let slice =
         SliceScore { column: String::new(), level: String::new(), n: 1, metric, value: 0.5, champion: Some(0.5) };
-    let digests =
-        Digests { champion: Some(digest), challenger: Some(digest), holdout: Some(digest), gate: Some(digest) };
+    let digests = Digests {
+        champion: Some(digest),
+        challenger: Some(digest),
+        holdout: Some(digest),
+        source: Some(digest),
+        gate: Some(digest),
+    };
     let evaluation = EvaluationFile {
         format: String::new(),
         holdout_sha256: digest,
@@ -187,6 +192,7 @@ fn the_fields_of_an_evaluation() {
         parity_max_abs: 0.0,
         gate: Some(Report {
             verdict: Verdict::Pass,
+            made_by: String::new(),
             metric,
             confidence: 0.95,
             checks: vec![check],
@@ -200,11 +206,22 @@ fn the_fields_of_an_evaluation() {
 #[test]
 fn the_fields_of_aliases_and_history() {
     let version = Some(Version::FIRST);
-    let aliases = Aliases { generation: 1, champion: version, challenger: version, previous: version };
+    let aliases =
+        Aliases { generation: 1, champion: version, challenger: version, previous: version, contract: version };
     check_json("### aliases.json", &[json(&aliases)]);
+    let specs = || vec![TensorSpec { name: "x".to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(1)] }];
+    let signature = Signature { inputs: specs(), outputs: specs(), features: Vec::new(), classes: Vec::new() };
+    let format = RecordedContract::FORMAT.to_owned();
+    let contract = RecordedContract { format, version: Version::FIRST, signature };
+    check_json("### contract.json", &[json(&contract)]);
+    assert!(section(PAGE, "### contract.json").contains(&format!("`{}`", RecordedContract::FORMAT)));
     let event = Event {
         at: String::new(),
-        actor: Actor { who: String::new(), from: Some(String::new()) },
+        actor: Actor {
+            who: String::new(),
+            from: Some(String::new()),
+            call: Call { operation: Some(String::new()), key: Some(String::new()) },
+        },
         action: Action::Register,
         version,
         why: Some(String::new()),
@@ -215,7 +232,10 @@ fn the_fields_of_aliases_and_history() {
     let text = section(PAGE, "### history.jsonl");
     let actions =
         [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire]
-            .map(|a| json(&a));
+            .into_iter()
+            .chain([Action::Prune])
+            .map(|a| json(&a))
+            .collect::<Vec<_>>();
     let outcomes = [Outcome::Ok, Outcome::Refused, Outcome::Failed].map(|outcome| json(&outcome));
     for word in actions.iter().chain(&outcomes) {
         let word = word.as_str().unwrap();
@@ -238,6 +258,8 @@ fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_keys_of_model_toml() {
     check_first_column(PAGE, "### model.toml", &keys::<ModelPolicy>("zzz = 1"));
+    check_first_column(PAGE, "#### [contract]", &keys::<ModelPolicy>("[contract]\nzzz = 1"));
+    check_first_column(PAGE, "#### [retention]", &keys::<ModelPolicy>("[retention]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift.thresholds]", &keys::<ModelPolicy>("[drift.thresholds]\nzzz = 1"));
     assert!(ModelPolicy::parse(&example("### model.toml")).is_ok());

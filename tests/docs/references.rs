@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args as _;
 use gudgeon::config::{RawConfig, settings};
 use gudgeon::metrics::{
-    ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, Listener, Metrics, OpResult, Outcome, StatusClass,
-    WindowSample,
+    ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, GateVerdict, Listener, Metrics, OpResult, Outcome,
+    StatusClass, WindowSample,
 };
 use regex::Regex;
 
@@ -60,6 +60,7 @@ fn every_label_value_is_in_the_reference() {
     let rows = [
         ("outcome", values(Outcome::ALL.iter().map(|value| value.as_str()).collect())),
         ("result", values(OpResult::ALL.iter().map(|value| value.as_str()).collect())),
+        ("verdict", values(GateVerdict::ALL.iter().map(|value| value.as_str()).collect())),
         ("listener", values(Listener::ALL.iter().map(|value| value.as_str()).collect())),
         ("status", values(StatusClass::ALL.iter().map(|value| value.as_str()).collect())),
     ];

@@ -52,11 +52,11 @@ impl TestRegistry {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// The sample registry: `flights` with its versions and policies, without its data.
+    /// The sample registry: `flights` with its versions and policies, without its data and the gate that needs them.
     pub(crate) fn flights() -> Self {
         let registry = Self::empty();
         let (from, to) = (repository("models/flights"), registry.path().join("flights"));
-        copy(&from, &to, &|name| name != "data");
+        copy(&from, &to, &|name| !matches!(name, "data" | "gate.toml"));
         registry
     }
 

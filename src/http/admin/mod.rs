@@ -1,6 +1,8 @@
 //! What operators do: list, inspect, register, verify, activate, roll back.
 
 mod guard;
+mod history;
+mod operations;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,14 +20,16 @@ use super::predict::{Pick, find, heavy};
 use super::segments::{Segments, before_verb, verb, without_verb};
 use super::{AppState, json_value, parse_small};
 use crate::drift::WindowReport;
-use crate::lifecycle::{Activation, Actor, Upload};
-use crate::model::{Manifest, ModelName, Version};
+use crate::lifecycle::{Actor, Ask, Call, Force, Kind, Lifecycle, Prune, Tracked, Upload};
+use crate::model::{Digest, Manifest, Mismatch, ModelName, Version};
 
 pub(super) use guard::guard;
+pub(super) use history::history;
+pub(super) use operations::{events, operation, operations};
 
 /// Bodies of commands hold a number and a reason.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
-const VERBS: [&str; 2] = ["activate", "rollback"];
+const VERBS: [&str; 3] = ["activate", "rollback", "prune"];
 
 fn model_name(name: &str) -> Result<ModelName, ApiError> {
     name.parse().map_err(|_| ApiError::UnknownModel(clip(name)))
@@ -35,14 +39,15 @@ fn version_number(model: &ModelName, version: &str) -> Result<Version, ApiError>
     version.parse().map_err(|_| ApiError::UnknownVersion { model: model.to_string(), version: clip(version) })
 }
 
-/// Who asks: the name that the client gives, and the address that it has.
-fn actor(parts: &Parts) -> Actor {
+/// Who asks: the name that the client gives, the address that it has, its key for the request.
+fn actor(parts: &Parts) -> Result<Actor, ApiError> {
     let who = parts.headers.get("x-gudgeon-actor").and_then(|who| who.to_str().ok()).filter(|who| !who.is_empty());
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    Actor {
+    Ok(Actor {
         who: who.map_or_else(|| "admin".to_owned(), clip),
         from: peer.map(|ConnectInfo(peer)| peer.ip().to_string()),
-    }
+        call: Call { operation: None, key: operations::key(parts)? },
+    })
 }
 
 pub(super) async fn models(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
@@ -57,15 +62,6 @@ pub(super) async fn model(
     let model = model_name(without_verb(&segment, &VERBS)?)?;
     let status = state.lifecycle.run(move |lifecycle| lifecycle.inspect(&model)).await?;
     Ok(json_value(&status))
-}
-
-pub(super) async fn history(
-    State(state): State<Arc<AppState>>,
-    Segments(model): Segments<String>,
-) -> Result<Response, ApiError> {
-    let model = model_name(&model)?;
-    let history = state.lifecycle.run(move |lifecycle| lifecycle.history(&model)).await?;
-    Ok(json_value(&json!({ "events": history.events, "unreadable_lines": history.n_unreadable })))
 }
 
 #[derive(Serialize)]
@@ -129,10 +125,16 @@ pub(super) async fn verify(
 ) -> Result<Response, ApiError> {
     let model = model_name(&model)?;
     let version = version_number(&model, before_verb(&segment, "verify")?)?;
-    let actor = actor(&request.into_parts().0);
+    let parts = request.into_parts().0;
+    let actor = actor(&parts)?;
+    let digest = operations::digest(&parts, &actor, &[]);
     let name = model.clone();
-    let report = state.lifecycle.run_trial(move |lifecycle| lifecycle.verify(&name, version, actor)).await?;
-    Ok(json_value(&json!({ "model": model, "version": version, "report": report })))
+    let ask = Ask { kind: Kind::Verify, model, version: Some(version), actor, why: None, digest };
+    let tracked = state.lifecycle.begin(ask, move |lifecycle, actor| {
+        let report = lifecycle.verify(&name, version, actor)?;
+        Ok(json!({ "model": name, "version": version, "report": report }))
+    })?;
+    Ok(operations::respond(&parts, &tracked, StatusCode::OK).await)
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +143,23 @@ struct Activate {
     version: Version,
     #[serde(default)]
     reason: Option<String>,
+    /// Whether the gate's word is overridden; that needs a reason.
+    #[serde(default)]
+    force: bool,
+}
+
+impl Activate {
+    fn force(&self) -> Result<Force, ApiError> {
+        let has_reason = self.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+        match (self.force, has_reason) {
+            (false, _) => Ok(Force::No),
+            (true, true) => Ok(Force::Yes),
+            (true, false) => {
+                let mismatch = Mismatch::new("reason", "a text that says why the gate is overridden", "none");
+                Err(ApiError::BadInput { face: Face::V1, mismatch })
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,7 +169,18 @@ struct RollBack {
     reason: Option<String>,
 }
 
-/// `:activate` and `:rollback`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PruneBody {
+    #[serde(default)]
+    keep: Option<usize>,
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// `:activate`, `:rollback` and `:prune`.
 pub(super) async fn steer(
     State(state): State<Arc<AppState>>,
     Segments(segment): Segments<String>,
@@ -167,18 +197,50 @@ pub(super) async fn steer(
     let stall = state.options.body_timeout;
     let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall), budget: None };
     let body = body::read(&parts.headers, body, limits).await?.bytes;
-    let actor = actor(&parts);
-    let activation: Activation = if verb == "activate" {
-        let expected = "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string";
-        let Activate { version, reason } = parse_small(&body, Face::V1, expected)?;
-        state.lifecycle.run(move |lifecycle| lifecycle.activate(&model, version, actor, reason)).await?
-    } else {
-        let expected = "an object with perhaps \"reason\", a string, or nothing";
-        let RollBack { reason } =
-            if body.is_empty() { RollBack::default() } else { parse_small(&body, Face::V1, expected)? };
-        state.lifecycle.run(move |lifecycle| lifecycle.roll_back(&model, actor, reason)).await?
+    let actor = actor(&parts)?;
+    let digest = operations::digest(&parts, &actor, &body);
+    let tracked = begin(&state.lifecycle, verb, &body, (model, actor, digest))?;
+    Ok(operations::respond(&parts, &tracked, StatusCode::OK).await)
+}
+
+fn begin(
+    lifecycle: &Arc<Lifecycle>,
+    verb: &str,
+    body: &[u8],
+    (model, actor, digest): (ModelName, Actor, Digest),
+) -> Result<Arc<Tracked>, ApiError> {
+    let name = model.clone();
+    let ask = |kind, version, why| Ask { kind, model, version, actor, why, digest };
+    let begun = match verb {
+        "activate" => {
+            let expected =
+                "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string, and \"force\"";
+            let wanted: Activate = parse_small(body, Face::V1, expected)?;
+            let force = wanted.force()?;
+            let Activate { version, reason, .. } = wanted;
+            let ask = ask(Kind::Activate, Some(version), reason.clone());
+            lifecycle
+                .begin(ask, move |lifecycle, actor| lifecycle.activate_under((&name, version), force, actor, reason))
+        }
+        "rollback" => {
+            let RollBack { reason } =
+                parse_or_default(body, "an object with perhaps \"reason\", a string, or nothing")?;
+            let ask = ask(Kind::Rollback, None, reason.clone());
+            lifecycle.begin(ask, move |lifecycle, actor| lifecycle.roll_back(&name, actor, reason))
+        }
+        _ => {
+            let expected = "an object with perhaps \"keep\", a whole number, \"dry_run\" and \"reason\", or nothing";
+            let PruneBody { keep, dry_run, reason } = parse_or_default(body, expected)?;
+            let ask = ask(Kind::Prune, None, reason.clone());
+            lifecycle
+                .begin(ask, move |lifecycle, actor| lifecycle.prune(&name, Prune { keep, dry_run, actor, why: reason }))
+        }
     };
-    Ok(json_value(&activation))
+    Ok(begun?)
+}
+
+fn parse_or_default<T: Default + serde::de::DeserializeOwned>(body: &[u8], expected: &str) -> Result<T, ApiError> {
+    if body.is_empty() { Ok(T::default()) } else { parse_small(body, Face::V1, expected) }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -190,6 +252,9 @@ struct RegisterQuery {
     reason: Option<String>,
     #[serde(default)]
     activate: bool,
+    /// Read where the answer is written.
+    #[serde(default, rename = "async")]
+    _async: bool,
 }
 
 /// Registers the body, a graph, as a new version; `activate=true` makes it the active one too.
@@ -202,34 +267,42 @@ pub(super) async fn register(
     let (parts, body) = request.into_parts();
     let query = Query::<RegisterQuery>::try_from_uri(&parts.uri).map_err(|_| {
         let expected = "label, reason and activate (true or false)";
-        ApiError::BadInput { face: Face::V1, mismatch: crate::model::Mismatch::new("query", expected, "another form") }
+        ApiError::BadInput { face: Face::V1, mismatch: Mismatch::new("query", expected, "another form") }
     })?;
-    let Query(RegisterQuery { label, reason, activate }) = query;
+    let Query(RegisterQuery { label, reason, activate, _async }) = query;
     body::expect_bytes(&parts.headers)?;
     let options = &state.options;
     let (bytes_max, stall) = (options.upload_bytes_max, options.body_timeout);
     let limits = BodyLimits { bytes_max, stall, total: None, budget: None };
     let graph = body::read(&parts.headers, body, limits).await?.bytes;
-    let actor = actor(&parts);
-    let upload = Upload { model: graph.into(), label, why: reason.clone(), actor: actor.clone() };
+    let actor = actor(&parts)?;
+    let digest = heavy(graph.len(), || operations::digest(&parts, &actor, &graph));
     let name = model.clone();
-    let registered = state.lifecycle.run_trial(move |lifecycle| lifecycle.register(&name, upload)).await?;
-    let version = registered.version;
-    let mut answer = json!({
-        "model": model,
-        "version": version,
-        "model_sha256": registered.model_digest,
-        "manifest_sha256": registered.manifest_digest,
-    });
-    if activate {
-        let activated = state.lifecycle.run(move |lifecycle| lifecycle.activate(&model, version, actor, reason)).await;
-        // The version is there whatever became of the activation: the answer says both.
-        answer["activation"] = match activated {
-            Ok(activation) => json!(activation),
-            Err(error) => json!({ "error": error.to_string(), "code": error.kind().1 }),
-        };
-    }
-    let mut response = json_value(&answer);
-    *response.status_mut() = StatusCode::CREATED;
-    Ok(response)
+    let ask = Ask { kind: Kind::Register, model, version: None, actor, why: reason.clone(), digest };
+    let tracked = state.lifecycle.begin(ask, move |lifecycle, actor| {
+        let upload = Upload { model: graph.into(), label, why: reason.clone(), actor: actor.clone() };
+        let registered = lifecycle.register(&name, upload)?;
+        let version = registered.version;
+        let mut answer = json!({
+            "model": name,
+            "version": version,
+            "model_sha256": registered.model_digest,
+            "manifest_sha256": registered.manifest_digest,
+        });
+        if activate {
+            // The version is there whatever became of the activation: the answer says both.
+            answer["activation"] = match lifecycle.activate(&name, version, actor, reason) {
+                Ok(activation) => json!(activation),
+                Err(error) => {
+                    let mut refusal = json!({ "error": error.to_string(), "code": error.kind().1 });
+                    if let Some((name, data)) = error.data() {
+                        refusal[name] = data;
+                    }
+                    refusal
+                }
+            };
+        }
+        Ok(answer)
+    })?;
+    Ok(operations::respond(&parts, &tracked, StatusCode::CREATED).await)
 }

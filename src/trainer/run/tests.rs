@@ -2,9 +2,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::evaluation::Verdict;
+use crate::evaluation::{Report, Verdict};
 use crate::model::{Alias, FeatureKind, Golden};
-use crate::registry::{Action, Event, Outcome};
+use crate::registry::{Action, Call, Event, Outcome};
 use crate::trainer::data::stable_hash;
 use crate::trainer::{Silent, SplitSection, ValidationBy};
 use crate::verify::{Candidate as ToVerify, verify};
@@ -12,7 +12,7 @@ use crate::verify::{Candidate as ToVerify, verify};
 use super::*;
 
 fn actor() -> Actor {
-    Actor { who: "test".to_owned(), from: None }
+    Actor { who: "test".to_owned(), from: None, call: Call::default() }
 }
 
 fn options() -> TrainOptions {
@@ -163,7 +163,7 @@ fn regressions_and_several_classes_are_served_as_they_were_trained() {
 
 const GATE: &str = "[holdout]\nmin_rows = 100\nmin_positives = 10\n[primary]\nmetric = \"roc_auc\"\n\
     bootstrap = { reps = 200, seed = 1 }\n[floor]\nroc_auc = 0.6\nbeats_trivial = true\n[[slice]]\ncolumn = \"level\"\n\
-    min_rows = 50\n[serving]\nsize_ratio_max = 1000.0\n";
+    min_rows = 50\n[serving]\nsize_ratio_max = 1000.0\np99_ratio_max = 1000.0\n";
 
 #[test]
 fn the_gate_holds_a_new_version_against_the_champion() {
@@ -195,10 +195,30 @@ fn the_gate_holds_a_new_version_against_the_champion() {
     assert_eq!(gate.verdict, Verdict::Pass, "{gate}");
     assert_eq!(second.evaluation.champion.as_ref().unwrap().version, Version::FIRST);
     assert!(second.evaluation.slices.iter().any(|slice| slice.champion.is_some()));
-    let again = evaluate(&file, &registry, (second.registered.version, None), &Limits::default()).unwrap();
-    assert_eq!(again.verdict, Verdict::Pass, "{again}");
-    let reverse = (first.registered.version, Some(second.registered.version));
-    assert_eq!(evaluate(&file, &registry, reverse, &Limits::default()).unwrap().verdict, Verdict::Fail);
+    let ask = |challenger, champion, reuse| {
+        let ask = Ask { challenger, champion, reuse };
+        evaluate(Evaluated::Pipeline(&file), &registry, ask, &Limits::default()).unwrap()
+    };
+    let (old, new) = (first.registered.version, second.registered.version);
+    let again = ask(new, None, false);
+    assert_eq!((again.computed, again.report.verdict), (true, Verdict::Pass), "{}", again.report);
+    let names = |report: &Report| report.checks.iter().map(|check| check.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&again.report), names(gate), "the same is checked in training and afterwards");
+    assert!(names(gate).contains(&"serving p99".to_owned()) && names(gate).contains(&"serving parity".to_owned()));
+    assert_eq!(ask(old, Some(new), true).report.verdict, Verdict::Fail);
+    let reused = ask(new, None, true);
+    assert_eq!((reused.computed, &reused.report.digests), (false, &gate.digests), "the trainer's own report will do");
+    // Another gate, other data: what was reported before does not count any more.
+    let gate_file = folder.path().join("sample/gate.toml");
+    let text = fs::read_to_string(&gate_file).unwrap();
+    fs::write(&gate_file, format!("{text}\n# changed\n")).unwrap();
+    assert!(ask(new, None, true).computed, "the gate has changed");
+    fs::write(&gate_file, text).unwrap();
+    assert!(!ask(new, None, true).computed);
+    let data_file = folder.path().join("sample/data.csv");
+    let data = fs::read_to_string(&data_file).unwrap();
+    fs::write(&data_file, data.trim_end()).unwrap();
+    assert!(ask(new, None, true).computed, "the data have changed");
 }
 
 #[test]

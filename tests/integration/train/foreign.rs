@@ -83,6 +83,6 @@ fn what_cannot_be_registered_leaves_nothing() {
     let graph = repository("models/flights/1/model.onnx");
     check(&graph, |text| text.replacen("visib", "visibility", 1), &["sample.csv", "expected a column \"visib\""]);
     check(&graph, |text| text.replacen(",14,", ",old,", 1), &["sample.csv, line 2, column \"plane_age\"", "\"old\""]);
-    check(&repository("Cargo.toml"), |text| text, &["the graph:"]);
+    check(&repository("Cargo.toml"), |text| text, &["not an ONNX model"]);
     check(Path::new("none.onnx"), |text| text, &["cannot read none.onnx", "check the path"]);
 }
