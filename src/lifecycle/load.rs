@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::error::LifecycleError;
 use super::model_policy::ModelPolicy;
-use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool};
+use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap};
 use crate::drift::Profile;
 use crate::engine::Limits;
 use crate::metrics::{Metrics, OpResult};
 use crate::model::{Contract, ModelName, Version};
 use crate::registry::{Artifact, PolicyFile, Registry};
-use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot};
+use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped};
 use crate::verify::{self, Candidate, Verified};
 
 /// Limits of loading and of the queue of a loaded version.
@@ -99,11 +99,13 @@ impl Loader {
         }
         let plan = Arc::new(plan);
         let metrics = self.metrics.version(model.as_str(), version.number(), artifact.model.len());
+        let tapped = Arc::new(Tapped::default());
         let lane_metrics = LaneMetrics {
             all: Arc::clone(&self.metrics),
             model: slot.metrics().clone(),
             version: metrics.clone(),
             observer: monitor.clone().map(|monitor| monitor as Arc<dyn Observe>),
+            tap: Some(Arc::clone(&tapped) as Arc<dyn Tap>),
         };
         let lane_options = LaneOptions {
             queue_len_max: self.options.queue_len_max,
@@ -121,6 +123,7 @@ impl Loader {
             lane,
             metrics,
             monitor,
+            tapped,
         }))
     }
 }

@@ -54,7 +54,7 @@ impl Lifecycle {
             let loaded = self.loader.load(&slot, version, None);
             loaded.inspect_err(|error| tracing::warn!(%model, %version, "{model} version {version}: {error}")).ok()
         });
-        slot.swap(Lineup { champion: Some(champion), previous, challenger: None });
+        slot.swap(Lineup { champion: Some(champion), previous, ..Lineup::default() });
         tracing::info!(%model, %version, "serving {model} version {version}");
         Ok(())
     }

@@ -120,7 +120,7 @@ impl Lifecycle {
         let old = slot.lineup();
         let find = |version: Option<Version>| version.and_then(|version| old.version(version).cloned());
         let lineup =
-            Lineup { previous: find(aliases.previous), challenger: find(aliases.challenger), champion: Some(champion) };
+            Lineup { previous: find(aliases.previous), challenger: find(aliases.challenger), champion: Some(champion), ..Lineup::default() };
         let kept: Vec<_> = lineup.iter().cloned().collect();
         slot.swap(lineup);
         for servable in old.iter().filter(|servable| kept.iter().all(|kept| !Arc::ptr_eq(kept, servable))) {

@@ -33,6 +33,12 @@ pub enum Action {
     Rollback,
     /// It was taken out of service.
     Retire,
+    /// It became the challenger.
+    Challenge,
+    /// The challenger came to the next step of its rollout.
+    Advance,
+    /// It is the challenger no more.
+    Withdraw,
 }
 
 /// How it ended.

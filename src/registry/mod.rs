@@ -16,6 +16,7 @@ mod history;
 mod journal;
 mod listing;
 mod lock;
+mod moment;
 mod register;
 #[cfg(test)]
 mod tests;
@@ -25,12 +26,13 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-pub use aliases::Aliases;
+pub use aliases::{Aliases, Challenge};
 pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFILE_FILE};
 pub use draft::Draft;
 pub use error::RegistryError;
 pub use history::{Action, Actor, Event, History, Outcome};
 pub use listing::{Ignored, Listing, ModelFolder};
+pub use moment::Moment;
 pub use register::Registered;
 
 use self::folder::{Folder, Links};
