@@ -2,10 +2,11 @@
 //! `queries`, `trial`, `steer`. None of them holds a "what next": `policy` decides.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::conduct::Conductor;
 use super::error::LifecycleError;
 use super::load::{LoadOptions, Loader};
 use super::permits::Permits;
@@ -50,16 +51,17 @@ pub struct Lifecycle {
     permits: Permits,
     trial_permits: Permits,
     pub(super) reaper: Reaper,
+    conductor: OnceLock<Conductor>,
 }
 
 impl Lifecycle {
     /// A controller; nothing is loaded yet.
     ///
     /// # Errors
-    /// The system's, where the reaper's thread cannot be started.
+    /// The system's, where a thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
         let LifecycleParts { registry, slots, pool, metrics, options } = parts;
-        Ok(Arc::new(Self {
+        let lifecycle = Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
             loader: Loader { registry, pool, metrics: Arc::clone(&metrics), options },
             slots,
@@ -68,7 +70,11 @@ impl Lifecycle {
             problems: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
-        }))
+            conductor: OnceLock::new(),
+        });
+        let conductor = Conductor::start(Arc::downgrade(&lifecycle))?;
+        lifecycle.conductor.get_or_init(|| conductor);
+        Ok(lifecycle)
     }
 
     /// Runs `operation` on a thread of its own and waits for it. The thread has a name; a panic in it is
@@ -119,10 +125,13 @@ impl Lifecycle {
         })
     }
 
-    /// Ends the reaper; no operation may be started after that.
+    /// Ends the rollouts and the reaper; no operation may be started after that.
     pub fn stop(&self) {
         self.permits.close();
         self.trial_permits.close();
+        if let Some(conductor) = self.conductor.get() {
+            conductor.stop();
+        }
         self.reaper.stop();
     }
 

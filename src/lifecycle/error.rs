@@ -62,6 +62,20 @@ pub enum LifecycleError {
         /// The model.
         model: ModelName,
     },
+    /// The version cannot be made the challenger.
+    #[error("no challenge: {why}")]
+    Challenge {
+        /// The model.
+        model: ModelName,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The model has no challenger.
+    #[error("model {model} has no challenger: make one with `gudgeon challenge {model} VERSION`")]
+    NoChallenger {
+        /// The model.
+        model: ModelName,
+    },
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopped,
@@ -82,6 +96,8 @@ impl LifecycleError {
             Self::Profile(_) | Self::ProfileText(_) => (ErrorKind::Refused, "invalid_profile"),
             Self::Busy { .. } => (ErrorKind::Conflict, "busy"),
             Self::NoChampion { .. } => (ErrorKind::Refused, "no_champion"),
+            Self::Challenge { .. } => (ErrorKind::Conflict, "no_challenge"),
+            Self::NoChallenger { .. } => (ErrorKind::NotFound, "no_challenger"),
             Self::Stopped => (ErrorKind::Stopped, "stopping"),
             Self::Panicked => (ErrorKind::Failed, "failed"),
         }

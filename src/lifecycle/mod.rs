@@ -4,24 +4,33 @@
 //! are serialised; each runs on a named thread of its own, never on a serving thread. An operation that fails changes
 //! nothing: the durable alias is set after the version has been verified and before the slot is swapped.
 
+mod challenge;
+mod challenger;
+mod conduct;
 mod contract;
 mod controller;
 mod error;
+mod lineup;
 mod load;
 mod model_policy;
 mod permits;
 pub mod policy;
 mod queries;
 mod reaper;
+pub mod rollout;
+mod rollout_policy;
 mod start;
 mod status;
 mod steer;
 mod trial;
 
+pub use challenge::{Challenged, Trial};
+pub use challenger::{CanaryCounts, ChallengerStatus, Copies, Differences, Latency};
 pub use controller::{Lifecycle, LifecycleParts};
 pub use error::{ErrorKind, LifecycleError};
 pub use load::LoadOptions;
 pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
+pub use rollout_policy::{Conditions, KEY_HEADER, RolloutPolicy, RolloutStep};
 pub use status::{ModelStatus, VersionState, VersionStatus};
 pub use steer::Activation;
 pub use trial::Upload;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::rollout_policy::RolloutPolicy;
 use crate::drift::{Thresholds, WindowSpec};
 
 /// Each window costs five series a column.
@@ -14,6 +15,9 @@ pub struct ModelPolicy {
     /// How drift is watched.
     #[serde(default)]
     pub drift: DriftPolicy,
+    /// How a challenger becomes the champion.
+    #[serde(default)]
+    pub rollout: RolloutPolicy,
 }
 
 /// How drift is watched.
@@ -40,6 +44,7 @@ impl ModelPolicy {
     pub fn parse(text: &str) -> Result<Self, InvalidModelPolicy> {
         let policy: Self =
             toml::from_str(text).map_err(|error| InvalidModelPolicy(error.to_string().trim_end().to_owned()))?;
+        policy.rollout.check().map_err(InvalidModelPolicy)?;
         let windows = policy.drift.windows.as_deref().unwrap_or_default();
         if WINDOWS_MAX < windows.len() {
             let got = windows.len();

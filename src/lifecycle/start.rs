@@ -7,7 +7,6 @@ use super::error::LifecycleError;
 use super::policy;
 use crate::model::{ModelName, Version};
 use crate::registry::{Action, Actor, Aliases, ModelFolder};
-use crate::slot::Lineup;
 
 impl Lifecycle {
     /// Loads every model of the registry. One that cannot serve is reported and keeps no other from serving.
@@ -45,16 +44,13 @@ impl Lifecycle {
         let Some((version, must_record)) = policy::at_start(aliases.champion, &versions) else {
             return Err(LifecycleError::NoChampion { model: model.clone() });
         };
-        let champion = self.loader.load(&slot, version, None)?;
+        // The way back and the challenger are opened too, so that a roll back after a restart needs no loading and a rollout
+        // goes on; each may fail alone.
+        let lineup = self.lineup_of(&slot, &Aliases { champion: Some(version), ..aliases })?;
         if must_record {
             self.record_start(model, aliases, version);
         }
-        // The way back is opened too, so that a roll back after a restart needs no loading; it may fail alone.
-        let previous = aliases.previous.and_then(|version| {
-            let loaded = self.loader.load(&slot, version, None);
-            loaded.inspect_err(|error| tracing::warn!(%model, %version, "{model} version {version}: {error}")).ok()
-        });
-        slot.swap(Lineup { champion: Some(champion), previous, ..Lineup::default() });
+        self.put(&slot, lineup);
         tracing::info!(%model, %version, "serving {model} version {version}");
         Ok(())
     }

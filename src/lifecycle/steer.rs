@@ -10,7 +10,7 @@ use super::policy::{self, Snapshot, Step};
 use crate::metrics::OpResult;
 use crate::model::{Contract, ModelName, Version};
 use crate::registry::{Action, Actor, Aliases, Event};
-use crate::slot::{Lineup, Servable, Slot};
+use crate::slot::{Lineup, Slot};
 
 /// What an activation or a roll back did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +102,8 @@ impl Lifecycle {
             None => self.loader.load(slot, version, contract)?,
         };
         let was = aliases.champion.filter(|&was| was != version);
-        let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
+        let others = if aliases.challenger == Some(version) { aliases.without_challenger() } else { aliases };
+        let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..others };
         let recorded = match self.loader.registry.set_aliases(model, wanted, event) {
             Ok(recorded) => recorded,
             Err(error) => {
@@ -112,20 +113,10 @@ impl Lifecycle {
                 return Err(error.into());
             }
         };
-        self.swap(slot, champion, &recorded);
+        let find = |version| lineup.version(version).cloned();
+        let arranged = self.arranged(slot, champion, find, &recorded);
+        self.put(slot, arranged);
         Ok(Activation { model: model.to_string(), champion: version, previous: recorded.previous, changed: true })
-    }
-
-    fn swap(&self, slot: &Slot, champion: Arc<Servable>, aliases: &Aliases) {
-        let old = slot.lineup();
-        let find = |version: Option<Version>| version.and_then(|version| old.version(version).cloned());
-        let lineup =
-            Lineup { previous: find(aliases.previous), challenger: find(aliases.challenger), champion: Some(champion), ..Lineup::default() };
-        let kept: Vec<_> = lineup.iter().cloned().collect();
-        slot.swap(lineup);
-        for servable in old.iter().filter(|servable| kept.iter().all(|kept| !Arc::ptr_eq(kept, servable))) {
-            self.reaper.retire(Arc::clone(servable), slot.metrics().clone());
-        }
     }
 
     /// Counts and logs how an activation or roll back ended; a failure is added to the history (a success is there).
