@@ -6,6 +6,7 @@ mod integration {
     pub(crate) mod harness;
 
     mod attack;
+    mod canary;
     mod demo;
     mod drain;
     mod drift;

@@ -272,12 +272,7 @@ impl Received {
         signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })
     }
 
-    async fn run(
-        &self,
-        servable: &Servable,
-        inputs: Checked,
-        times: Times,
-    ) -> Result<crate::batch::Outputs, ApiError> {
+    async fn run(&self, servable: &Servable, inputs: Checked, times: Times) -> Result<crate::batch::Outputs, ApiError> {
         let result = servable.predict(inputs, times.deadline()).await;
         result.map_err(|error| match error {
             RunError::QueueFull { .. } => ApiError::Overloaded { retry_after_s: 1 },

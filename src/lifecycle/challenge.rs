@@ -140,12 +140,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// Where there is none, or that cannot be recorded.
-    pub fn withdraw(
-        &self,
-        model: &ModelName,
-        actor: Actor,
-        why: Option<String>,
-    ) -> Result<Challenged, LifecycleError> {
+    pub fn withdraw(&self, model: &ModelName, actor: Actor, why: Option<String>) -> Result<Challenged, LifecycleError> {
         let lock = self.lock_of(model);
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let event = event(actor, Action::Withdraw, None, why);

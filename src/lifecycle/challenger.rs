@@ -8,7 +8,7 @@ use super::error::LifecycleError;
 use super::rollout::{self, Condition, Decision, Evidence};
 use super::rollout_policy::RolloutPolicy;
 use crate::drift::{PREDICTION, Status};
-use crate::model::{ModelName, Version};
+use crate::model::{Mode, ModelName, Version};
 use crate::registry::Challenge;
 use crate::slot::{Compared, Lineup, Servable};
 
@@ -167,7 +167,11 @@ pub(super) fn evidence(lineup: &Lineup, challenge: &Challenge) -> Option<Evidenc
         step: options.step,
         in_step: challenge.since.elapsed(),
         compared: tried.comparison().now(),
-        drift: [lineup.champion.as_ref(), Some(tried.challenger())].map(|servable| drift_of(servable)),
+        // Only what answers is watched for drift.
+        drift: match options.mode {
+            Mode::Shadow => [Status::InsufficientData; 2],
+            Mode::Canary => [lineup.champion.as_ref(), Some(tried.challenger())].map(drift_of),
+        },
     })
 }
 

@@ -29,9 +29,8 @@ impl Conductor {
     pub(super) fn start(lifecycle: Weak<Lifecycle>) -> std::io::Result<Self> {
         let is_stopped = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&is_stopped);
-        let thread = std::thread::Builder::new()
-            .name("gudgeon-rollout".to_owned())
-            .spawn(move || work(&lifecycle, &stopped))?;
+        let thread =
+            std::thread::Builder::new().name("gudgeon-rollout".to_owned()).spawn(move || work(&lifecycle, &stopped))?;
         Ok(Self { is_stopped, thread: Mutex::new(Some(thread)) })
     }
 
@@ -50,7 +49,7 @@ impl Conductor {
 }
 
 fn work(lifecycle: &Weak<Lifecycle>, (is_stopped, woken): &(Mutex<bool>, Condvar)) {
-    let mut memory = BTreeMap::new();
+    let mut problems: BTreeMap<ModelName, Option<String>> = BTreeMap::new();
     loop {
         let stopped = is_stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = woken.wait_timeout_while(stopped, TICK, |stopped| !*stopped);
@@ -59,8 +58,8 @@ fn work(lifecycle: &Weak<Lifecycle>, (is_stopped, woken): &(Mutex<bool>, Condvar
         }
         let Some(lifecycle) = lifecycle.upgrade() else { return };
         for slot in lifecycle.slots.all() {
-            let memory: &mut Memory = memory.entry(slot.name().clone()).or_default();
-            let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(&lifecycle, &slot, memory)));
+            let problem: &mut Option<String> = problems.entry(slot.name().clone()).or_default();
+            let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(&lifecycle, &slot, problem)));
             if looked.is_err() {
                 lifecycle.metrics.count_panic();
             }
@@ -68,39 +67,30 @@ fn work(lifecycle: &Weak<Lifecycle>, (is_stopped, woken): &(Mutex<bool>, Condvar
     }
 }
 
-/// What the thread knows of a model from before.
-#[derive(Debug, Default)]
-struct Memory {
-    champion: Option<Version>,
-    previous: Option<Version>,
-    watch: Option<Watch>,
-    /// What went wrong last, so that it is logged once.
-    problem: Option<String>,
-}
-
 /// A new champion that may still be rolled back.
-#[derive(Debug)]
-struct Watch {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watch {
     champion: Version,
     until: Instant,
     /// What it had done before it became the champion.
     before: Record,
 }
 
-fn look(lifecycle: &Lifecycle, slot: &Slot, memory: &mut Memory) {
+/// Looks at one model; `last` is what went wrong before, so that it is logged once.
+fn look(lifecycle: &Lifecycle, slot: &Slot, last: &mut Option<String>) {
     let lineup = slot.lineup();
-    begin_watch(lifecycle, slot.name(), &lineup, memory);
     let acted = match lineup.challenge {
         Some(_) => conduct(lifecycle, slot, &lineup),
         None => Ok(()),
     };
-    let acted = acted.and_then(|()| watch(lifecycle, slot, &lineup, memory));
-    let problem = acted.err().filter(|error| error.kind().0 != super::ErrorKind::Conflict).map(|error| error.to_string());
-    if let Some(problem) = problem.as_ref().filter(|_| problem != memory.problem) {
+    let acted = acted.and_then(|()| watch(lifecycle, slot, &lineup));
+    let is_passing = |error: &LifecycleError| error.kind().0 == super::ErrorKind::Conflict;
+    let problem = acted.err().filter(|error| !is_passing(error)).map(|error| error.to_string());
+    if let Some(text) = problem.as_ref().filter(|_| problem != *last) {
         let model = slot.name();
-        tracing::error!(%model, "{model}: the rollout is held up: {problem}");
+        tracing::error!(%model, "{model}: the rollout is held up: {text}");
     }
-    memory.problem = problem;
+    *last = problem;
 }
 
 fn actor() -> Actor {
@@ -138,41 +128,50 @@ fn conduct(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup) -> Result<(), Li
     Ok(())
 }
 
-/// A champion that was not the champion before, and not the one before that either, is new.
-fn begin_watch(lifecycle: &Lifecycle, model: &ModelName, lineup: &Lineup, memory: &mut Memory) {
-    let version = |servable: &Option<Arc<Servable>>| servable.as_ref().map(|servable| servable.version());
-    let (champion, previous) = (version(&lineup.champion), version(&lineup.previous));
-    if champion != memory.champion {
-        let is_new = memory.champion.is_some() && champion != memory.previous && previous == memory.champion;
-        let watch_after = lifecycle.model_policy(model).map(|policy| policy.rollout.watch_after).unwrap_or_default();
-        memory.watch = lineup.champion.as_ref().filter(|_| is_new && !watch_after.is_zero()).map(|servable| Watch {
-            champion: servable.version(),
-            until: Instant::now() + watch_after,
-            before: record(servable),
-        });
+impl Lifecycle {
+    /// Begins to watch the champion of `new` where it came after that of `old`: not where it is a way back.
+    pub(super) fn begin_watch(&self, model: &ModelName, old: &Lineup, new: &Lineup) {
+        let version = |servable: &Option<Arc<Servable>>| servable.as_ref().map(|servable| servable.version());
+        let Some(champion) = &new.champion else { return };
+        let now = Some(champion.version());
+        if now == version(&old.champion) {
+            return;
+        }
+        let is_new = old.champion.is_some() && version(&new.previous) == version(&old.champion);
+        let is_way_back = now == version(&old.previous);
+        let watch_after = self.model_policy(model).map(|policy| policy.rollout.watch_after).unwrap_or_default();
+        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_new && !is_way_back && !watch_after.is_zero() {
+            let (version, until) = (champion.version(), Instant::now() + watch_after);
+            watches.insert(model.clone(), Watch { champion: version, until, before: record(champion) });
+        } else {
+            watches.remove(model);
+        }
     }
-    (memory.champion, memory.previous) = (champion, previous);
 }
 
-fn watch(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup, memory: &mut Memory) -> Result<(), LifecycleError> {
-    let (Some(watch), Some(champion), Some(previous)) = (&memory.watch, &lineup.champion, &lineup.previous) else {
-        return Ok(());
-    };
-    if watch.until <= Instant::now() || champion.version() != watch.champion {
-        memory.watch = None;
+fn watch(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup) -> Result<(), LifecycleError> {
+    let model = slot.name();
+    let watches = || lifecycle.watches.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(watch) = watches().get(model).copied() else { return Ok(()) };
+    let (Some(champion), Some(previous)) = (&lineup.champion, &lineup.previous) else { return Ok(()) };
+    if champion.version() != watch.champion {
         return Ok(());
     }
-    let limits = lifecycle.model_policy(slot.name())?.rollout.conditions;
+    if watch.until <= Instant::now() {
+        watches().remove(model);
+        return Ok(());
+    }
+    let limits = lifecycle.model_policy(model)?.rollout.conditions;
     let records = [record(previous), since(record(champion), watch.before)];
     let drift = [drift_of(Some(previous)), drift_of(Some(champion))];
     let Some(why) = rollout::after(&limits, records, drift) else { return Ok(()) };
-    let aliases = lifecycle.loader.registry.aliases(slot.name())?;
+    let aliases = lifecycle.loader.registry.aliases(model)?;
     if (aliases.champion, aliases.previous) != (Some(champion.version()), Some(previous.version())) {
         return Ok(());
     }
-    lifecycle.roll_back(slot.name(), actor(), Some(format!("rolled back automatically: {why}")))?;
+    lifecycle.roll_back(model, actor(), Some(format!("rolled back automatically: {why}")))?;
     slot.metrics().rollout_steps(RolloutStep::Rollback).inc();
-    memory.watch = None;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::conduct::Conductor;
+use super::conduct::{Conductor, Watch};
 use super::error::LifecycleError;
 use super::load::{LoadOptions, Loader};
 use super::permits::Permits;
@@ -52,6 +52,8 @@ pub struct Lifecycle {
     trial_permits: Permits,
     pub(super) reaper: Reaper,
     conductor: OnceLock<Conductor>,
+    /// New champions that may still be rolled back.
+    pub(super) watches: Mutex<BTreeMap<ModelName, Watch>>,
 }
 
 impl Lifecycle {
@@ -71,6 +73,7 @@ impl Lifecycle {
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
             conductor: OnceLock::new(),
+            watches: Mutex::default(),
         });
         let conductor = Conductor::start(Arc::downgrade(&lifecycle))?;
         lifecycle.conductor.get_or_init(|| conductor);

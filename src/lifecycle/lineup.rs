@@ -35,9 +35,8 @@ impl Lifecycle {
             let same = previous.as_ref().filter(|previous| previous.version() == challenger);
             same.cloned().or_else(|| open(challenger))
         });
-        let find = |version| {
-            [&previous, &challenger].into_iter().flatten().find(|s| s.version() == version).map(Arc::clone)
-        };
+        let find =
+            |version| [&previous, &challenger].into_iter().flatten().find(|s| s.version() == version).map(Arc::clone);
         Ok(self.arranged(slot, champion, find, aliases))
     }
 
@@ -93,6 +92,7 @@ impl Lifecycle {
     /// Swaps `lineup` in and retires what has left the slot.
     pub(super) fn put(&self, slot: &Slot, lineup: Lineup) {
         let kept: Vec<_> = lineup.iter().cloned().collect();
+        self.begin_watch(slot.name(), &slot.lineup(), &lineup);
         let old = slot.swap(lineup);
         for servable in old.iter().filter(|servable| kept.iter().all(|kept| !Arc::ptr_eq(kept, servable))) {
             self.reaper.retire(Arc::clone(servable), slot.metrics().clone());

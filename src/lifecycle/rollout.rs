@@ -80,7 +80,11 @@ pub enum Decision {
 pub fn decide(policy: &RolloutPolicy, evidence: &Evidence) -> Decision {
     let conditions = conditions(&policy.conditions, evidence);
     let seen_of = |wanted: State| -> Vec<&str> {
-        conditions.iter().filter(|condition| condition.state == wanted).map(|condition| condition.seen.as_str()).collect()
+        conditions
+            .iter()
+            .filter(|condition| condition.state == wanted)
+            .map(|condition| condition.seen.as_str())
+            .collect()
     };
     let broken = seen_of(State::Broken);
     if !broken.is_empty() {
@@ -184,7 +188,8 @@ fn drift(limit: Status, [champion, challenger]: [Status; 2]) -> Condition {
         Status::Critical => "critical",
     };
     let (limit, seen, other) = (word(limit), word(challenger), word(champion));
-    let seen = format!("drift: of the challenger's predictions {seen}, of the champion's {other} (drift_status_max {limit})");
+    let seen =
+        format!("drift: of the challenger's predictions {seen}, of the champion's {other} (drift_status_max {limit})");
     condition("drift_status_max", state(is_broken, true), seen)
 }
 
@@ -245,7 +250,9 @@ pub fn after(limits: &Conditions, [old, new]: [Record; 2], drift: [Status; 2]) -
     let allowed = limits.error_rate_max.max(2.0 * share(old.failed, old.requests));
     if exceeds(new.failed, new.requests, allowed) {
         let (failed, n) = (new.failed, new.requests);
-        return Some(format!("errors: the new champion failed on {failed} of {n} requests (allowed is a share of {allowed})"));
+        return Some(format!(
+            "errors: the new champion failed on {failed} of {n} requests (allowed is a share of {allowed})"
+        ));
     }
     // Batches grow under load: then a run takes longer and a row less. A slower model is slower by both.
     let per = |record: Record, n: u64| record.seconds / share(n, 1).max(1.0);

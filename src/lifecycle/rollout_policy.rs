@@ -113,10 +113,14 @@ impl RolloutPolicy {
             return Err(format!("rollout.{key}: expected a number from 0 to 1, got {got}"));
         }
         if !(*latency_ratio_max > 0.0 && latency_ratio_max.is_finite()) {
-            return Err(format!("rollout.conditions.latency_ratio_max: expected a number above 0, got {latency_ratio_max}"));
+            return Err(format!(
+                "rollout.conditions.latency_ratio_max: expected a number above 0, got {latency_ratio_max}"
+            ));
         }
         if *drift_status_max == Status::InsufficientData {
-            return Err("rollout.conditions.drift_status_max: expected ok, warn or critical, got insufficient_data".to_owned());
+            return Err(
+                "rollout.conditions.drift_status_max: expected ok, warn or critical, got insufficient_data".to_owned()
+            );
         }
         let is_token = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let header = &self.key_header;
@@ -128,8 +132,10 @@ impl RolloutPolicy {
         if !(1..=STEPS_MAX).contains(&self.steps.len()) {
             return Err(format!("rollout.step: expected 1 to {STEPS_MAX} steps, got {}", self.steps.len()));
         }
-        let later_shadow = self.steps.windows(2).any(|pair| pair[0].mode == Mode::Canary && pair[1].mode == Mode::Shadow);
-        let is_shrinking = self.steps.windows(2).any(|pair| pair[0].mode == pair[1].mode && pair[1].share < pair[0].share);
+        let later_shadow =
+            self.steps.windows(2).any(|pair| pair[0].mode == Mode::Canary && pair[1].mode == Mode::Shadow);
+        let is_shrinking =
+            self.steps.windows(2).any(|pair| pair[0].mode == pair[1].mode && pair[1].share < pair[0].share);
         if later_shadow || is_shrinking {
             return Err("rollout.step: expected shadow before canary, and shares that do not shrink".to_owned());
         }
@@ -160,7 +166,9 @@ fn period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Err
     };
     let span = text[..end].parse::<u64>().ok().zip(millis).and_then(|(number, unit)| number.checked_mul(unit));
     span.map(Duration::from_millis).ok_or_else(|| {
-        de::Error::custom(format!("expected a number and a unit, one of ms, s, m, h, d (for example 10m), got {text:?}"))
+        de::Error::custom(format!(
+            "expected a number and a unit, one of ms, s, m, h, d (for example 10m), got {text:?}"
+        ))
     })
 }
 
@@ -192,7 +200,10 @@ mod tests {
         check("[rollout]\nkey_header = \"X User\"", "rollout.key_header: expected 1 to 64 lower-case");
         check("[rollout]\nstep = []", "rollout.step: expected 1 to 32 steps");
         check("[rollout]\nwatch_after = \"soon\"", "expected a number and a unit");
-        check("[rollout.conditions]\nerror_rate_max = 2.0", "rollout.conditions.error_rate_max: expected a number from 0 to 1");
+        check(
+            "[rollout.conditions]\nerror_rate_max = 2.0",
+            "rollout.conditions.error_rate_max: expected a number from 0 to 1",
+        );
         check("[rollout.conditions]\nlatency_ratio_max = 0", "latency_ratio_max: expected a number above 0");
         check("[rollout.conditions]\ndrift_status_max = \"insufficient_data\"", "expected ok, warn or critical");
         let step = |mode: &str, share: f64| format!("[[rollout.step]]\nmode = \"{mode}\"\nshare = {share}\n");

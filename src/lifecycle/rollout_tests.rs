@@ -84,7 +84,7 @@ fn a_slower_challenger_is_found_by_pairs_and_an_outlier_is_no_reason() {
     };
     check(&slow(300, 290, 10.0), "roll back: latency: 10.00 times the champion's");
     check(&slow(13, 13, 10.0), "roll back: latency");
-    check(&slow(12, 12, 10.0), "wait: undecided: latency");
+    check(&slow(8, 8, 10.0), "wait: undecided: latency");
     check(&slow(300, 155, 2.01), "wait: undecided: latency");
     check(&slow(300, 100, 1.9), "advance to 2");
 }

@@ -194,10 +194,7 @@ mod tests {
 
     #[test]
     fn other_outputs_are_as_far_apart_as_their_farthest_values() {
-        let raw = signature(
-            vec![spec("a", Dtype::Fp32, &[None, Some(2)]), spec("text", Dtype::String, &[None])],
-            &[],
-        );
+        let raw = signature(vec![spec("a", Dtype::Fp32, &[None, Some(2)]), spec("text", Dtype::String, &[None])], &[]);
         let text = |values: &[&str]| Tensor::vector(Data::String(values.iter().map(|&v| v.to_owned()).collect()));
         check(
             &raw,

@@ -1,5 +1,6 @@
 //! What operators do: list, inspect, register, verify, activate, roll back.
 
+pub(super) mod challenger;
 mod guard;
 
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ pub(super) use guard::guard;
 
 /// Bodies of commands hold a number and a reason.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
-const VERBS: [&str; 2] = ["activate", "rollback"];
+const VERBS: [&str; 4] = ["activate", "rollback", "challenge", "withdraw"];
 
 fn model_name(name: &str) -> Result<ModelName, ApiError> {
     name.parse().map_err(|_| ApiError::UnknownModel(clip(name)))
@@ -150,7 +151,7 @@ struct RollBack {
     reason: Option<String>,
 }
 
-/// `:activate` and `:rollback`.
+/// `:activate`, `:rollback`, `:challenge` and `:withdraw`.
 pub(super) async fn steer(
     State(state): State<Arc<AppState>>,
     Segments(segment): Segments<String>,
@@ -168,6 +169,11 @@ pub(super) async fn steer(
     let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall), budget: None };
     let body = body::read(&parts.headers, body, limits).await?.bytes;
     let actor = actor(&parts);
+    match verb {
+        "challenge" => return challenger::challenge(&state, model, actor, &body).await,
+        "withdraw" => return challenger::withdraw(&state, model, actor, &body).await,
+        _ => {}
+    }
     let activation: Activation = if verb == "activate" {
         let expected = "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string";
         let Activate { version, reason } = parse_small(&body, Face::V1, expected)?;
