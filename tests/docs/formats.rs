@@ -6,10 +6,10 @@ use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Prof
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
-    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
+    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Mode, Producer, Share, Signature, Split,
     Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Event, Outcome, PolicyFile};
+use gudgeon::registry::{Action, Actor, Aliases, Challenge, Event, Moment, Outcome, PolicyFile};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
@@ -179,7 +179,10 @@ fn the_fields_of_an_evaluation() {
 #[test]
 fn the_fields_of_aliases_and_history() {
     let version = Some(Version::FIRST);
-    let aliases = Aliases { generation: 1, champion: version, challenger: version, previous: version };
+    let share = Share::ALL;
+    let challenge = Challenge { mode: Mode::Shadow, share, step: Some(1), since: Moment::now() };
+    let challenge = Some(challenge);
+    let aliases = Aliases { generation: 1, champion: version, challenger: version, challenge, previous: version };
     check_json("### aliases.json", &[json(&aliases)]);
     let event = Event {
         at: String::new(),
@@ -194,7 +197,10 @@ fn the_fields_of_aliases_and_history() {
     let text = section(PAGE, "### history.jsonl");
     let actions =
         [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire]
+            .into_iter()
+            .chain([Action::Challenge, Action::Advance, Action::Withdraw])
             .map(|a| json(&a));
+    let actions: Vec<Value> = actions.collect();
     let outcomes = [Outcome::Ok, Outcome::Refused, Outcome::Failed].map(|outcome| json(&outcome));
     for word in actions.iter().chain(&outcomes) {
         let word = word.as_str().unwrap();
@@ -218,6 +224,9 @@ fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
 fn the_keys_of_model_toml() {
     check_first_column(PAGE, "### model.toml", &keys::<ModelPolicy>("zzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
+    check_first_column(PAGE, "#### [rollout]", &keys::<ModelPolicy>("[rollout]\nzzz = 1"));
+    check_first_column(PAGE, "#### [[rollout.step]]", &keys::<ModelPolicy>("[[rollout.step]]\nzzz = 1"));
+    check_first_column(PAGE, "#### [rollout.conditions]", &keys::<ModelPolicy>("[rollout.conditions]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift.thresholds]", &keys::<ModelPolicy>("[drift.thresholds]\nzzz = 1"));
     assert!(ModelPolicy::parse(&example("### model.toml")).is_ok());
 }

@@ -244,7 +244,8 @@ async fn a_restart_in_the_middle_of_a_rollout_goes_on_with_it() {
     let server = registry.serve().await;
     let mut caller = Caller::new(&server, "good").await;
     challenge(&server, json!({ "version": 3, "rollout": true })).await;
-    let before = caller.ask_until(|_, status| status["challenge"]["step"] == 2).await;
+    let before =
+        caller.ask_until(|_, status| status["challenge"]["step"] == 2 && 0 < status["rows"].as_u64().unwrap()).await;
     assert_eq!(before["challenge"]["mode"], "canary");
     assert!(before["next"].as_str().unwrap().contains("of 1000000 rows compared"), "{before}");
     let registry = Arc::clone(&server.registry);
