@@ -147,7 +147,8 @@ fn libraries_stay_home() {
 
 #[test]
 fn vocabulary_and_policy_are_pure() {
-    let is_pure = |source: &Source| PURE.contains(&source.module.as_str()) || PURE_FILES.contains(&source.file.as_str());
+    let is_pure =
+        |source: &Source| PURE.contains(&source.module.as_str()) || PURE_FILES.contains(&source.file.as_str());
     let uses = uses(is_pure, IMPURE);
     assert!(uses.is_empty(), "no I/O, clock, locks or async here; time is a parameter:\n{}", uses.join("\n"));
 }

@@ -6,8 +6,8 @@ use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Prof
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
-    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Mode, Producer, Share, Signature, Split,
-    Task, TensorSpec, Tolerance, Training, Version,
+    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Mode, Producer, Share,
+    Signature, Split, Task, TensorSpec, Tolerance, Training, Version,
 };
 use gudgeon::registry::{Action, Actor, Aliases, Challenge, Event, Moment, Outcome, PolicyFile};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args as _;
 use gudgeon::config::{RawConfig, settings};
 use gudgeon::metrics::{
-    ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, Listener, Metrics, OpResult, Outcome, StatusClass,
-    WindowSample,
+    Agreement, CanaryOutcome, ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, Listener, Metrics, OpResult,
+    Outcome, Role, RolloutStep, ShadowOutcome, StatusClass, WindowSample,
 };
 use regex::Regex;
 

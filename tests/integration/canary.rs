@@ -149,8 +149,14 @@ async fn events(server: &TestServer) -> Vec<Value> {
     history["events"].as_array().unwrap().clone()
 }
 
-async fn steps(server: &TestServer, step: &str) -> f64 {
-    server.metric(&format!(r#"gudgeon_rollout_steps_total{{model="flights",step="{step}"}}"#)).await
+/// Waits until rollouts have done `step` so often: they count it after it can be seen.
+async fn until_steps(server: &TestServer, step: &str, n: f64) {
+    let begun = Instant::now();
+    let series = format!(r#"gudgeon_rollout_steps_total{{model="flights",step="{step}"}}"#);
+    while (server.metric(&series).await - n).abs() > 0.1 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{series} does not come to {n}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Tries a bad challenger and expects it to be taken back by itself, with `reason` in the history.
@@ -171,7 +177,7 @@ async fn is_found(kind: &str, asked: Value, reason: &str) {
     assert!(why.starts_with("rolled back automatically: ") && why.contains(reason), "{why}");
     let (_, model) = server.admin_get("/models/flights").await;
     assert_eq!(model["champion"], 2, "{model}");
-    assert!((steps(&server, "rollback").await - 1.0).abs() < 0.1);
+    until_steps(&server, "rollback", 1.0).await;
     for _ in 0..50 {
         assert_eq!(caller.ask(None).await, 2);
     }
@@ -223,15 +229,14 @@ async fn a_good_challenger_goes_from_shadow_to_canary_to_champion_without_a_hand
     let (_, model) = server.admin_get("/models/flights").await;
     assert_eq!((&model["champion"], &model["previous"]), (&json!(3), &json!(2)), "{model}");
     assert!(0 < caller.answered(3) && 0 < caller.answered(2));
-    assert_eq!(caller.ask(None).await, 3);
     let events = events(&server).await;
     let told: Vec<_> = events[events.len() - 4..].iter().map(|event| event["action"].as_str().unwrap()).collect();
     assert_eq!(told, ["challenge", "advance", "advance", "activate"]);
     let why = events.last().unwrap()["why"].as_str().unwrap();
     assert!(why.starts_with("step 3 of 3 passed with ") && why.contains("agree with the champion"), "{why}");
-    assert!(
-        (steps(&server, "advance").await - 2.0).abs() < 0.1 && (steps(&server, "activate").await - 1.0).abs() < 0.1
-    );
+    until_steps(&server, "advance", 2.0).await;
+    until_steps(&server, "activate", 1.0).await;
+    assert_eq!(caller.ask(None).await, 3);
     assert!(server.metric(r#"gudgeon_challenger_version{model="flights"}"#).await.abs() < 0.1);
     server.stop().await;
 }
@@ -256,6 +261,7 @@ async fn a_restart_in_the_middle_of_a_rollout_goes_on_with_it() {
     assert_eq!(after["challenge"]["since"], before["challenge"]["since"], "{after}");
     let mut caller = Caller::new(&server, "good").await;
     caller.ask_until(|status, _| status == 404).await;
+    until_steps(&server, "activate", 1.0).await;
     assert_eq!(caller.ask(None).await, 3, "it went on to the end");
     server.stop().await;
 }
