@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, TryLockError};
 
 use arc_swap::ArcSwapOption;
 
@@ -57,7 +57,12 @@ impl Feed {
     }
 
     fn push(&self, copied: Copied) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        // The comparing thread may have been put off while it holds the lock: a compute thread does not wait for it.
+        let mut waiting = match self.waiting.try_lock() {
+            Ok(waiting) => waiting,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         let has_room = waiting.queue.len() < SHADOW_QUEUE_LEN_MAX
             && waiting.n_values.saturating_add(copied.n_values) <= SHADOW_VALUES_MAX;
         if waiting.is_closed || !has_room {

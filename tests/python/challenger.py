@@ -37,7 +37,7 @@ def permuted(graph):
 
 def slow(graph):
     inner = renamed(graph, "probabilities")
-    width, layers = 192, 12
+    width, layers = 384, 24
     random = np.random.default_rng(1)
     constant(graph, "wide", random.random((2, width), dtype=np.float32) / 2)
     at = "wide_0"
