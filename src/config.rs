@@ -14,6 +14,9 @@ use serde::Deserialize;
 
 use crate::telemetry::LogFormat;
 
+/// Less does not open the smallest model: opening takes a deep stack.
+const VERIFY_MEMORY_MIN: u64 = 128 << 20;
+
 /// One setting, for the reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -105,6 +108,18 @@ settings! {
     queue_len_max: usize = "GUDGEON_QUEUE_LEN_MAX", 1024, "Requests that may wait for one version; one more gets 429.";
     batch_rows_max: usize = "GUDGEON_BATCH_ROWS_MAX", 1024, "Rows up to which waiting requests run as one batch.";
     compute_threads: usize = "GUDGEON_COMPUTE_THREADS", 0, "Threads that run models; 0 is one a core.";
+    verify_memory_max: ByteSize = "GUDGEON_VERIFY_MEMORY_MAX", ByteSize::mib(1024),
+        "Memory that opening and trying out a version may take, in a child process; up to two at once.";
+    verify_cpu_max: Period = "GUDGEON_VERIFY_CPU_MAX", Period::from_secs(60),
+        "Time on a core that opening and trying out a version may take.";
+    verify_timeout: Period = "GUDGEON_VERIFY_TIMEOUT", Period::from_secs(120),
+        "Time by the clock that opening and trying out a version may take.";
+    gate_memory_max: ByteSize = "GUDGEON_GATE_MEMORY_MAX", ByteSize::mib(4096),
+        "Memory that holding a version against the gate may take, in a child process; up to two at once.";
+    gate_cpu_max: Period = "GUDGEON_GATE_CPU_MAX", Period::from_secs(300),
+        "Time on a core that holding a version against the gate may take.";
+    gate_timeout: Period = "GUDGEON_GATE_TIMEOUT", Period::from_secs(540),
+        "Time by the clock that holding a version against the gate may take.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),
@@ -235,7 +250,19 @@ impl Config {
                 got,
             });
         }
-        for (key, period) in [("request_timeout", self.request_timeout), ("header_timeout", self.header_timeout)] {
+        if self.verify_memory_max.bytes() < VERIFY_MEMORY_MIN {
+            let got = self.verify_memory_max.to_string();
+            return Err(ConfigError::Range { key: "verify_memory_max", expected: "at least 128MiB", got });
+        }
+        let periods = [
+            ("request_timeout", self.request_timeout),
+            ("header_timeout", self.header_timeout),
+            ("verify_cpu_max", self.verify_cpu_max),
+            ("verify_timeout", self.verify_timeout),
+            ("gate_cpu_max", self.gate_cpu_max),
+            ("gate_timeout", self.gate_timeout),
+        ];
+        for (key, period) in periods {
             if period.duration().is_zero() {
                 return Err(ConfigError::Range { key, expected: "more than 0s", got: period.to_string() });
             }
@@ -338,6 +365,8 @@ mod tests {
         check_file("body_bytes_max = 12", "expected a number and a unit");
         check_file("http_addr = \"localhost\"", "invalid socket address");
         check_file("body_bytes_in_flight_max = \"1MiB\"", "body_bytes_in_flight_max: expected at least body_bytes_max");
+        check_file("verify_memory_max = \"64MiB\"", "verify_memory_max: expected at least 128MiB, got 64MiB");
+        check_file("verify_timeout = \"0s\"", "verify_timeout: expected more than 0s, got 0s");
         check_file("nesting_max = 101", "nesting_max: expected at most 100, got 101");
     }
 

@@ -11,7 +11,7 @@
 //! | modules | what they are |
 //! | --- | --- |
 //! | [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
-//! | [`metrics`], [`telemetry`], [`engine`], [`registry`] | mechanisms: each hides one library or one resource |
+//! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`] | mechanisms: each hides one library or one resource |
 //! | [`batch`], [`slot`], [`verify`], [`lifecycle`] | serving |
 //! | [`trainer`] | training; it meets serving only in the registry |
 //! | [`http`], [`config`], [`app`], [`cli`] | edges |
@@ -27,13 +27,14 @@
 //! # A version
 //!
 //! [`trainer`] makes it, or somebody else does; [`registry::Registry::register`] writes it, immutable from there;
-//! [`verify::verify`] opens it, runs its golden cases and holds it against the [`model::Contract`]; [`evaluation::decide`] says
+//! a [`verify::Examiner`] opens it in a child process, runs its golden cases and measures it; [`evaluation::decide`] says
 //! whether it is better; [`lifecycle::policy`] decides how it becomes the champion and [`lifecycle::Lifecycle`] does it: load,
 //! record, swap one value. The version before stays in memory for a roll back; what has left its slot is dropped by a thread
 //! that serves nobody. Every step lands in the registry's history with who, when and why.
 
 pub mod app;
 pub mod batch;
+pub mod child;
 pub mod cli;
 pub mod config;
 pub mod drift;

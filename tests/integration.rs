@@ -4,12 +4,18 @@
 
 mod integration {
     pub(crate) mod harness;
+    pub(crate) mod process;
 
     mod attack;
     mod canary;
+    mod child;
+    mod contract;
     mod demo;
     mod drain;
     mod drift;
+    mod gate;
+    mod gate_pairs;
+    mod hostile;
     mod http;
     mod lifecycle;
     mod limits;

@@ -16,13 +16,15 @@ use tokio::sync::{Semaphore, watch};
 
 use self::accept::{AcceptOptions, Phase};
 use crate::batch::{Pool, PoolOptions};
+use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::engine::Limits;
 use crate::http::{self, AdminToken, AppState, BodyBudget, HttpOptions, Readiness};
-use crate::lifecycle::{Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
+use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Listener, Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
 use crate::slot::Slots;
+use crate::verify::Examiner;
 
 pub use token::TokenError;
 
@@ -79,11 +81,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds both listeners and opens the registry.
+    /// Binds both listeners and opens the registry. `isolation` says where work on what nobody vouches for is done.
     ///
     /// # Errors
     /// [`AppError`] says what is in the way and what to do about it.
-    pub async fn bind(config: Config) -> Result<Self, AppError> {
+    pub async fn bind(config: Config, isolation: Isolation) -> Result<Self, AppError> {
         let registry =
             Registry::open(&config.models)?.with_artifact_bytes_max(config.upload_bytes_max.bytes().max(1 << 32));
         let http = listen(config.http_addr, "predictions", "--http-addr").await?;
@@ -98,7 +100,9 @@ impl Server {
             slots: Arc::clone(&slots),
             pool: Arc::clone(&pool),
             metrics: Arc::clone(&metrics),
-            options: load_options(&config),
+            examiner: examiner(&config, isolation.clone()),
+            options: LoadOptions { queue_len_max: config.queue_len_max, batch_rows_max: config.batch_rows_max },
+            gate: gate_options(&config, isolation),
         };
         let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;
         let state = Arc::new(AppState {
@@ -191,12 +195,25 @@ async fn listen(address: SocketAddr, what: &'static str, flag: &'static str) -> 
     TcpListener::bind(address).await.map_err(|source| AppError::Listen { address, what, flag, source })
 }
 
-fn load_options(config: &Config) -> LoadOptions {
-    LoadOptions {
+fn examiner(config: &Config, isolation: Isolation) -> Examiner {
+    Examiner {
+        isolation,
+        child_limits: ChildLimits {
+            memory_bytes_max: config.verify_memory_max.bytes(),
+            cpu_max: config.verify_cpu_max.duration(),
+            wall_max: config.verify_timeout.duration(),
+        },
         limits: Limits { model_bytes_max: config.upload_bytes_max.bytes(), ..Limits::default() },
-        queue_len_max: config.queue_len_max,
-        batch_rows_max: config.batch_rows_max,
     }
+}
+
+fn gate_options(config: &Config, isolation: Isolation) -> GateOptions {
+    let child_limits = ChildLimits {
+        memory_bytes_max: config.gate_memory_max.bytes(),
+        cpu_max: config.gate_cpu_max.duration(),
+        wall_max: config.gate_timeout.duration(),
+    };
+    GateOptions { isolation, child_limits }
 }
 
 fn http_options(config: &Config) -> HttpOptions {

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 
 use super::AdminArgs;
 use crate::config;
+use crate::evaluation::Report;
 use crate::lifecycle::{Activation, Challenged, ChallengerStatus, Event, ModelStatus};
+use crate::model::Breach;
 
 /// Loading and verifying a large version takes a while.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -25,6 +27,22 @@ pub(super) struct AdminClient {
 struct ErrorBody {
     error: String,
     code: String,
+    #[serde(default)]
+    breaches: Vec<Breach>,
+    #[serde(default)]
+    report: Option<Box<Report>>,
+}
+
+/// What a server refused, with what it said beside the text.
+#[derive(Debug, thiserror::Error)]
+#[error("{text} ({code})")]
+pub(super) struct Refused {
+    text: String,
+    code: String,
+    /// How the version breaks the contract.
+    pub(super) breaches: Vec<Breach>,
+    /// What the gate said.
+    pub(super) report: Option<Box<Report>>,
 }
 
 #[derive(Deserialize)]
@@ -61,7 +79,17 @@ impl AdminClient {
     }
 
     pub(super) async fn activate(&self, model: &str, version: u64, reason: Option<&str>) -> anyhow::Result<Activation> {
-        let body = serde_json::json!({ "version": version, "reason": reason });
+        self.activate_under((model, version), false, reason).await
+    }
+
+    /// `force` overrides the gate.
+    pub(super) async fn activate_under(
+        &self,
+        (model, version): (&str, u64),
+        force: bool,
+        reason: Option<&str>,
+    ) -> anyhow::Result<Activation> {
+        let body = serde_json::json!({ "version": version, "reason": reason, "force": force });
         self.post(&format!("/admin/models/{model}:activate"), &body).await
     }
 
@@ -101,13 +129,13 @@ impl AdminClient {
         if status.is_success() {
             return serde_json::from_slice(&body).context("the answer is not what this version of gudgeon expects");
         }
-        let Ok(ErrorBody { error, code }) = serde_json::from_slice::<ErrorBody>(&body) else {
+        let Ok(ErrorBody { error, code, breaches, report }) = serde_json::from_slice::<ErrorBody>(&body) else {
             bail!("{} answered {status}", self.url);
         };
         if status == reqwest::StatusCode::UNAUTHORIZED {
             let hint = "set GUDGEON_ADMIN_TOKEN or --admin-token-file to the server's token";
             return Err(anyhow!("{error}: {hint}"));
         }
-        Err(anyhow!("{error} ({code})"))
+        Err(Refused { text: error, code, breaches, report }.into())
     }
 }

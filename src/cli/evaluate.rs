@@ -1,6 +1,6 @@
 //! `gudgeon evaluate`: does the challenger beat the champion, by the data scientist's own definition?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,10 +8,11 @@ use clap::Args;
 use super::say;
 use super::train::{SplitArgs, pipeline_path, registry_of};
 use crate::engine::Limits;
-use crate::evaluation::Verdict;
-use crate::model::Version;
-use crate::trainer::evaluate;
+use crate::evaluation::{Decision, Verdict};
+use crate::model::{ModelName, Version};
+use crate::registry::{PolicyFile, Registry};
 use crate::trainer::pipeline::PipelineFile;
+use crate::trainer::{Ask, Evaluated, evaluate};
 
 /// Hold a challenger against the champion on the gate's holdout.
 #[derive(Debug, Args)]
@@ -29,22 +30,43 @@ pub(super) struct EvaluateArgs {
     models: Option<PathBuf>,
     #[command(flatten)]
     split: SplitArgs,
-    /// The report as JSON.
+    /// Take a report that is there already, where versions, holdout and gate are what it was made from.
+    #[arg(long)]
+    reuse: bool,
+    /// The report as JSON; with --reuse, as `report` beside whether it was `computed`.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let mut file = PipelineFile::read(&pipeline_path(&args.pipeline, args.models.as_deref()))?;
-    args.split.apply(&mut file.pipeline.split)?;
-    let registry = registry_of(&file, args.models.as_deref())?;
-    let report = evaluate(&file, &registry, (args.challenger, args.champion), &Limits::default())?;
-    if args.json {
-        say(&serde_json::to_string_pretty(&report)?);
+    let decision = decision(args)?;
+    let report = &decision.report;
+    if args.json && args.reuse {
+        say(&serde_json::to_string_pretty(&decision)?);
+    } else if args.json {
+        say(&serde_json::to_string_pretty(report)?);
     } else {
         say(report.to_string().trim_end());
     }
     Ok(exit_code(report.verdict))
+}
+
+fn decision(args: &EvaluateArgs) -> anyhow::Result<Decision> {
+    let (models, limits) = (args.models.as_deref(), Limits::default());
+    let ask = Ask { challenger: args.challenger, champion: args.champion, reuse: args.reuse };
+    let path = pipeline_path(&args.pipeline, models);
+    let name = args.pipeline.to_str().and_then(|name| name.parse::<ModelName>().ok()).filter(|_| !path.is_file());
+    if let Some(name) = name {
+        // A model without a pipeline: its gate and its versions say all that there is.
+        let registry = Registry::open(models.unwrap_or_else(|| Path::new("models")))?;
+        if registry.policy_text(&name, PolicyFile::Gate)?.is_some() {
+            return Ok(evaluate(Evaluated::Registered(&name), &registry, ask, &limits)?);
+        }
+    }
+    let mut file = PipelineFile::read(&path)?;
+    args.split.apply(&mut file.pipeline.split)?;
+    let registry = registry_of(&file, models)?;
+    Ok(evaluate(Evaluated::Pipeline(&file), &registry, ask, &limits)?)
 }
 
 /// The exit code that a verdict has everywhere.

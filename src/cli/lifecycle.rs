@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::client::AdminClient;
+use super::client::{AdminClient, Refused};
+use super::evaluate::exit_code;
 use super::table::{row, table};
-use super::{AdminArgs, VersionArgs, block_on, say};
+use super::{AdminArgs, VersionArgs, block_on, complain, say};
 use crate::lifecycle::{Activation, ModelStatus, VersionState};
 use crate::model::{ModelName, Version};
 
@@ -18,6 +19,9 @@ pub(super) struct ActivateArgs {
     /// Why; it is kept in the history.
     #[arg(long)]
     reason: Option<String>,
+    /// Override the gate; needs --reason, and the history keeps both.
+    #[arg(long, requires = "reason")]
+    force: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -61,9 +65,24 @@ pub(super) struct HistoryArgs {
 pub(super) fn activate(args: &ActivateArgs) -> anyhow::Result<ExitCode> {
     let client = AdminClient::new(&args.admin)?;
     let VersionArgs { model, version } = &args.version;
-    let activation = block_on(client.activate(model.as_str(), version.number(), args.reason.as_deref()))?;
-    say(&activated(&activation));
-    Ok(ExitCode::SUCCESS)
+    let wanted = (model.as_str(), version.number());
+    match block_on(client.activate_under(wanted, args.force, args.reason.as_deref())) {
+        Ok(activation) => {
+            say(&activated(&activation));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => refused(error),
+    }
+}
+
+/// Shows what a refusal carries; the exit code is the gate's, where it was the gate.
+pub(super) fn refused(error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let Some(refused) = error.downcast_ref::<Refused>() else { return Err(error) };
+    refused.breaches.iter().for_each(|breach| say(&breach.to_string()));
+    let Some(report) = &refused.report else { return Err(error) };
+    say(report.to_string().trim_end());
+    complain(&error.to_string());
+    Ok(exit_code(report.verdict))
 }
 
 pub(super) fn roll_back(args: &RollbackArgs) -> anyhow::Result<ExitCode> {

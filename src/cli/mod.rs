@@ -2,8 +2,10 @@
 
 mod challenge;
 mod client;
+mod confined;
 mod demo;
 mod evaluate;
+mod examine;
 mod lifecycle;
 mod register;
 mod serve;
@@ -11,6 +13,7 @@ mod table;
 mod train;
 mod verify;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,6 +61,12 @@ enum Command {
     History(lifecycle::HistoryArgs),
     /// The whole story on real data: train, serve, drift, retrain, swap under load, roll back.
     Demo(demo::DemoArgs),
+    /// Run another command of this binary under limits that it cannot raise.
+    #[command(hide = true)]
+    Confined(confined::ConfinedArgs),
+    /// Open and try out the version on standard input, for the process that asks.
+    #[command(hide = true)]
+    Examine,
 }
 
 /// Where the running server's admin route is.
@@ -105,11 +114,23 @@ impl Cli {
             Command::List(args) => lifecycle::list(&args),
             Command::History(args) => lifecycle::history(&args),
             Command::Demo(args) => demo::run(args),
+            Command::Examine => examine::run(),
+            Command::Confined(args) => confined::run(args, Self::run_line),
         };
         result.unwrap_or_else(|error| {
             complain(&in_one_line(&error));
             ExitCode::from(EXIT_ERROR)
         })
+    }
+
+    fn run_line(args: Vec<OsString>) -> ExitCode {
+        match Self::try_parse_from(std::iter::once(OsString::from("gudgeon")).chain(args)) {
+            Ok(cli) => cli.run(),
+            Err(error) => {
+                complain(&error.to_string());
+                ExitCode::from(EXIT_ERROR)
+            }
+        }
     }
 }
 
@@ -131,9 +152,14 @@ fn in_one_line(error: &anyhow::Error) -> String {
 }
 
 /// An error for the person at the terminal.
-#[expect(clippy::print_stderr, reason = "this is the printing code")]
 pub(crate) fn complain(line: &str) {
-    eprintln!("gudgeon: {line}");
+    complain_raw(&format!("gudgeon: {line}"));
+}
+
+/// A line on standard error as it is.
+#[expect(clippy::print_stderr, reason = "this is the printing code")]
+pub(crate) fn complain_raw(line: &str) {
+    eprintln!("{line}");
 }
 
 /// A runtime for commands that speak to a server.

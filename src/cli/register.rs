@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 
+use super::examine::VerifyLimits;
 use super::{RegistryArgs, say};
 use crate::config;
 use crate::engine::Limits;
 use crate::model::ModelName;
 use crate::registry::{Actor, Registry};
 use crate::trainer::{ForeignOptions, register_foreign};
+use crate::verify::Candidate;
 
 /// Register a model that was made elsewhere.
 #[derive(Debug, Args)]
@@ -35,11 +37,15 @@ pub(super) struct RegisterArgs {
     reason: Option<String>,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    limits: VerifyLimits,
 }
 
 pub(super) fn run(args: RegisterArgs) -> anyhow::Result<ExitCode> {
-    let RegisterArgs { file, model, sample, classes, label, reason, registry } = args;
+    let RegisterArgs { file, model, sample, classes, label, reason, registry, limits } = args;
     let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}: check the path", file.display()))?;
+    let candidate = Candidate { model: &bytes, signature: None, golden: None };
+    limits.examiner()?.examine(candidate).map_err(|refusal| anyhow!("not registered: {refusal}"))?;
     let has_sample = sample.is_some();
     let options = ForeignOptions {
         sample,

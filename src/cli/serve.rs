@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::examine::isolation;
 use crate::app::Server;
 use crate::config::RawConfig;
 use crate::telemetry;
@@ -18,7 +19,7 @@ pub(super) fn run(raw: RawConfig) -> anyhow::Result<ExitCode> {
     let runtime = builder.thread_name("gudgeon-io").thread_stack_size(WORKER_STACK_BYTES).enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let server = Server::bind(config).await?;
+        let server = Server::bind(config, isolation()?).await?;
         // The first signal drains, the second ends at once.
         let (first, second) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
         let relay = async {

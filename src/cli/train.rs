@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::client::AdminClient;
 use super::evaluate::exit_code;
-use super::lifecycle::activated;
+use super::lifecycle::{activated, refused};
 use super::table::{row, table};
 use super::{AdminArgs, block_on, say};
 use crate::config;
@@ -136,26 +136,31 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
     let verdict = report.evaluation.gate.as_ref().map_or(Verdict::Pass, |gate| gate.verdict);
     if args.activate {
-        activate(args, &report, verdict)?;
+        return activate(args, &report, verdict);
     }
     Ok(exit_code(verdict))
 }
 
-fn activate(args: &TrainArgs, report: &TrainReport, verdict: Verdict) -> anyhow::Result<()> {
+/// The server holds the version against the gate itself; this report will do, where its holdout is the pipeline's own.
+fn activate(args: &TrainArgs, report: &TrainReport, verdict: Verdict) -> anyhow::Result<ExitCode> {
     let (model, version) = (&report.model, report.registered.version);
     if verdict != Verdict::Pass {
         say(&format!(
-            "not activated: the gate says {verdict}; `gudgeon activate {model} {version}` would do it all the same"
+            "not activated: the gate says {verdict}; `gudgeon activate {model} {version} --force --reason WHY` overrides it"
         ));
-        return Ok(());
+        return Ok(exit_code(verdict));
     }
     let reason = args.reason.as_deref().unwrap_or("trained; the gate says PASS");
     let client = AdminClient::new(&args.admin)?;
-    let activation = block_on(client.activate(model.as_str(), version.number(), Some(reason)))?;
-    if !args.json {
-        say(&activated(&activation));
+    match block_on(client.activate(model.as_str(), version.number(), Some(reason))) {
+        Ok(activation) => {
+            if !args.json {
+                say(&activated(&activation));
+            }
+            Ok(exit_code(verdict))
+        }
+        Err(error) => refused(error),
     }
-    Ok(())
 }
 
 fn summary(report: &TrainReport) -> String {

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::Args;
 
+use super::examine::VerifyLimits;
 use super::{RegistryArgs, VersionArgs, say};
-use crate::engine::Limits;
 use crate::registry::Registry;
-use crate::verify::{Candidate, Report, verify};
+use crate::verify::{Candidate, Report};
 
 /// Check a version of the registry as the server would before it serves it.
 #[derive(Debug, Args)]
@@ -17,6 +17,8 @@ pub(super) struct VerifyArgs {
     version: VersionArgs,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    limits: VerifyLimits,
     /// JSON instead of text.
     #[arg(long)]
     json: bool,
@@ -28,15 +30,14 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let candidate = Candidate {
         model: &artifact.model,
         signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
-        golden: artifact.golden.as_ref(),
-        contract: None,
+        golden: artifact.golden.as_deref(),
     };
-    let verified =
-        verify(candidate, &Limits::default()).map_err(|refusal| anyhow!("{model} version {version}: {refusal}"))?;
+    let examined = args.limits.examiner()?.examine(candidate);
+    let report = examined.map_err(|refusal| anyhow!("{model} version {version}: {refusal}"))?.report;
     if args.json {
-        say(&serde_json::to_string_pretty(&verified.report)?);
+        say(&serde_json::to_string_pretty(&report)?);
     } else {
-        say(&described(&verified.report));
+        say(&described(&report));
         say(&format!("{model} version {version} may serve ({})", artifact.model_digest));
     }
     Ok(ExitCode::SUCCESS)
@@ -48,6 +49,9 @@ fn described(report: &Report) -> String {
         rows => format!("golden cases   {rows} rows right"),
     };
     let mut lines = vec![golden, format!("opened in      {:.1} ms", report.open_ms)];
+    if let Some(bytes) = report.peak_memory_bytes {
+        lines.push(format!("peak memory    {} MiB", bytes.div_ceil(1 << 20)));
+    }
     for latency in &report.latency {
         lines.push(format!("{:>4} rows      {:.3} ms", latency.rows, latency.median_ms));
     }

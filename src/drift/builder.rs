@@ -1,11 +1,10 @@
 //! Gathers rows into a profile: all of a training set, or a bounded sample of the first live rows.
 
-use super::calibrate::calibrated;
 use super::prediction::{PredictionColumn, PredictionSource, prediction_column};
 use super::profile::{ColumnProfile, Profile};
-use super::reference::{column_of_levels, column_of_numbers};
+use super::reference::{add_known_levels, column_of_levels, column_of_numbers};
 use super::{DriftError, PREDICTION};
-use crate::model::{Checked, FeatureKind, Signature};
+use crate::model::{Checked, Feature, FeatureKind, Signature};
 use crate::tensor::{Data, Tensor};
 
 /// Gathers batches of inputs with the outputs that the model gave for them.
@@ -14,7 +13,6 @@ pub struct ProfileBuilder {
     signature: Signature,
     features: Vec<Column>,
     prediction: Option<Column>,
-    blocks: Vec<u32>,
     capacity: usize,
     n_seen: u64,
     random: u64,
@@ -25,6 +23,15 @@ pub struct ProfileBuilder {
 enum Column {
     Numbers(Vec<f64>),
     Levels(Vec<String>),
+}
+
+impl Column {
+    fn profile(&self, name: &str) -> ColumnProfile {
+        match self {
+            Self::Numbers(values) => column_of_numbers(name, values),
+            Self::Levels(values) => column_of_levels(name, values),
+        }
+    }
 }
 
 impl ProfileBuilder {
@@ -49,17 +56,15 @@ impl ProfileBuilder {
             features: signature.features.iter().map(|feature| column(feature.kind)).collect(),
             prediction: source.map(|source| column(kind(source))),
             signature: signature.clone(),
-            blocks: Vec::new(),
             capacity,
             n_seen: 0,
             random: seed,
         }
     }
 
-    /// Adds a batch. `outputs` are in the order of [`Signature::outputs`]; `blocks` names the time block (a day, say) of
-    /// each row, for the calibrated thresholds, and is empty where there are none. A batch whose outputs do not have its
-    /// number of rows is left out, for it says nothing about them.
-    pub fn push(&mut self, inputs: &Checked, outputs: &[Tensor], blocks: &[u32]) {
+    /// Adds a batch. `outputs` are in the order of [`Signature::outputs`]. A batch whose outputs do not have its number of
+    /// rows is left out, for it says nothing about them.
+    pub fn push(&mut self, inputs: &Checked, outputs: &[Tensor]) {
         let predictions = prediction_column(&self.signature, outputs);
         let n_rows = inputs.n_rows();
         let lengths = match &predictions {
@@ -74,9 +79,6 @@ impl ProfileBuilder {
             if let Some(place) = self.place() {
                 self.put(place, inputs, row);
                 self.put_prediction(place, predictions.as_ref(), row);
-                if let Some(&block) = blocks.get(row) {
-                    set(&mut self.blocks, place, block);
-                }
             }
         }
     }
@@ -96,32 +98,19 @@ impl ProfileBuilder {
         self.len() == 0
     }
 
-    /// The profile of the rows that are kept.
+    /// The profile of the rows that are kept. Levels that the signature names are known, though no kept row has them.
     ///
     /// # Errors
     /// [`DriftError::Profile`] where two features have one name.
     pub fn finish(&self) -> Result<Profile, DriftError> {
-        let names = self.signature.features.iter().map(|feature| feature.name.as_str()).chain([PREDICTION]);
-        let columns = self.features.iter().chain(&self.prediction).zip(names);
-        Profile::new(self.len() as u64, columns.map(|(column, name)| self.profile(name, column)).collect())
-    }
-
-    fn profile(&self, name: &str, column: &Column) -> ColumnProfile {
-        let mut profile = match column {
-            Column::Numbers(values) => column_of_numbers(name, values),
-            Column::Levels(values) => column_of_levels(name, values),
+        let profile = |(column, feature): (&Column, &Feature)| {
+            let mut profile = column.profile(&feature.name);
+            add_known_levels(&mut profile, &feature.levels);
+            profile
         };
-        if self.blocks.len() == self.len() {
-            profile.calibrated = match column {
-                Column::Numbers(values) => {
-                    calibrated(&profile, &self.blocks, |counts, row| counts.count_numbers(&profile, &values[row..=row]))
-                }
-                Column::Levels(values) => {
-                    calibrated(&profile, &self.blocks, |counts, row| counts.count_levels(&profile, &values[row..=row]))
-                }
-            };
-        }
-        profile
+        let mut columns: Vec<ColumnProfile> = self.features.iter().zip(&self.signature.features).map(profile).collect();
+        columns.extend(self.prediction.iter().map(|prediction| prediction.profile(PREDICTION)));
+        Profile::new(self.len() as u64, columns)
     }
 
     /// Where the next row goes; `None` where the sample leaves it out.

@@ -87,7 +87,7 @@ proptest! {
     ) {
         let mut builder = ProfileBuilder::new(&signature());
         let (inputs, outputs) = batch(&reference);
-        builder.push(&inputs, &outputs, &[]);
+        builder.push(&inputs, &outputs);
         let profile = builder.finish().unwrap();
         prop_assert_eq!(profile.n_rows(), reference.len() as u64);
         let counters = Counters::new(&profile, &signature(), 3).unwrap();
@@ -113,7 +113,7 @@ fn a_built_profile_has_each_feature_and_the_prediction() {
     let rows: Vec<Row> = (0..50_u8).map(|i| (f32::from(i), 1.0, "AA".to_owned(), 3, f32::from(i) / 50.0)).collect();
     let (inputs, outputs) = batch(&rows);
     let mut builder = ProfileBuilder::new(&signature());
-    builder.push(&inputs, &outputs, &[]);
+    builder.push(&inputs, &outputs);
     let profile = builder.finish().unwrap();
     let names: Vec<_> = profile.columns().iter().map(|column| column.name.as_str()).collect();
     assert_eq!(names, ["carrier", "a", "b", "stop", PREDICTION]);
@@ -127,27 +127,12 @@ fn a_bounded_sample_keeps_its_size_and_takes_from_everywhere() {
     let mut builder = ProfileBuilder::sample(&signature(), 100, 1);
     for i in 0..2000_u16 {
         let (inputs, outputs) = batch(&[(f32::from(i), 0.0, String::new(), 0, 0.5)]);
-        builder.push(&inputs, &outputs, &[]);
+        builder.push(&inputs, &outputs);
     }
     assert_eq!((builder.len(), builder.n_seen()), (100, 2000));
     let profile = builder.finish().unwrap();
     let Reference::Numeric(reference) = &profile.column("a").unwrap().reference else { unreachable!() };
     assert!((700.0..1300.0).contains(&reference.mean), "{}", reference.mean);
-}
-
-#[test]
-fn blocks_that_differ_raise_the_calibrated_threshold() {
-    let rows: Vec<Row> = (0..3000_u16)
-        .map(|i| (f32::from(i % 97) + f32::from(i / 300) * 10.0, f32::from(i % 89), "AA".to_owned(), 3, 0.5))
-        .collect();
-    let blocks: Vec<u32> = (0..3000).map(|i| i / 300).collect();
-    let (inputs, outputs) = batch(&rows);
-    let mut builder = ProfileBuilder::new(&signature());
-    builder.push(&inputs, &outputs, &blocks);
-    let profile = builder.finish().unwrap();
-    let calibrated = |name: &str| profile.column(name).unwrap().calibrated.unwrap();
-    assert!(calibrated("a") > 0.3, "{}", calibrated("a"));
-    assert!(calibrated("b") < 0.02, "{}", calibrated("b"));
 }
 
 #[test]

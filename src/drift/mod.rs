@@ -1,7 +1,7 @@
 //! Does live traffic still look like the data that the model was trained on?
 //!
 //! Vocabulary: no I/O, no clock, no locks; time is a parameter. A [`Profile`] is the reference, made once by a
-//! [`ProfileBuilder`] and shipped in the artifact. [`Counters`] bin live rows on the hot path, [`Windows`] cut the counts
+//! [`ProfileBuilder`], taught by a [`Calibrator`] how far traffic goes by itself, and shipped in the artifact. [`Counters`] bin live rows on the hot path, [`Windows`] cut the counts
 //! into spans, and [`assess`] holds a span against the reference: a verdict, and alarms about the quality of the data.
 //! This module must not know where counts are shown or what an alarm sets off.
 
@@ -10,6 +10,7 @@ mod calibrate;
 mod counters;
 mod counts;
 mod exact;
+mod ladder;
 mod prediction;
 mod profile;
 mod reference;
@@ -21,9 +22,11 @@ mod windows;
 mod case_tests;
 
 pub use builder::ProfileBuilder;
+pub use calibrate::Calibrator;
 pub use counters::Counters;
 pub use counts::{ColumnCounts, Counts};
 pub use exact::{beta_binomial_tail, binomial_tail, two_sample_p};
+pub use ladder::Rung;
 pub use prediction::{PredictionColumn, prediction_column};
 pub use profile::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference};
 pub use reference::{column_of_levels, column_of_numbers};

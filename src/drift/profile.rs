@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::DriftError;
+use super::ladder::{self, Rung};
 use crate::model::FeatureKind;
 
 /// The most bins that a profile may have for one column.
@@ -26,8 +27,8 @@ pub struct ColumnProfile {
     pub name: String,
     /// How many values were missing.
     pub missing: u64,
-    /// The 99th percentile of the corrected PSI of each time block of the reference against the rest.
-    pub calibrated: Option<f64>,
+    /// How far windows of several sizes went by themselves over the time of the reference; empty where that is not known.
+    pub calibrated: Vec<Rung>,
     /// What the other values looked like.
     pub reference: Reference,
 }
@@ -137,13 +138,10 @@ impl ColumnProfile {
         if self.counts().iter().try_fold(0_u64, |sum, &count| sum.checked_add(count)).is_none() {
             return Some("counts whose sum fits 64 bits");
         }
-        if self.calibrated.is_some_and(|threshold| !threshold.is_finite()) {
-            return Some("a finite calibrated threshold");
-        }
-        match &self.reference {
+        ladder::flaw(&self.calibrated).or_else(|| match &self.reference {
             Reference::Numeric(numeric) => numeric.flaw(),
             Reference::Categorical(categorical) => categorical.flaw(),
-        }
+        })
     }
 }
 
@@ -188,8 +186,8 @@ struct RawColumn {
     name: String,
     kind: FeatureKind,
     missing: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    calibrated: Option<Exact>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    calibrated: Vec<Rung>,
     counts: Vec<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     numeric: Option<RawNumeric>,
@@ -256,7 +254,6 @@ impl TryFrom<RawProfile> for Profile {
 impl From<ColumnProfile> for RawColumn {
     fn from(column: ColumnProfile) -> Self {
         let ColumnProfile { name, missing, calibrated, reference } = column;
-        let calibrated = calibrated.map(Exact);
         match reference {
             Reference::Numeric(NumericReference { edges, counts, range, mean, sd, infinite }) => {
                 let edges = edges.into_iter().map(Exact).collect();
@@ -294,7 +291,7 @@ impl TryFrom<RawColumn> for ColumnProfile {
                 return Err(DriftError::Profile { column: name, expected });
             }
         };
-        Ok(Self { name, missing, calibrated: calibrated.map(|Exact(value)| value), reference })
+        Ok(Self { name, missing, calibrated, reference })
     }
 }
 

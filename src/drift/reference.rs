@@ -1,6 +1,6 @@
 //! From the values of one column to its reference: the bins and levels that live values are counted in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::profile::{CategoricalReference, ColumnProfile, NumericReference, Reference};
 
@@ -19,7 +19,7 @@ pub fn column_of_numbers(name: &str, values: &[f64]) -> ColumnProfile {
     let mut finite: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
     finite.sort_unstable_by(f64::total_cmp);
     let numeric = NumericReference { infinite, ..numeric_reference(&finite) };
-    ColumnProfile { name: name.to_owned(), missing, calibrated: None, reference: Reference::Numeric(numeric) }
+    ColumnProfile { name: name.to_owned(), missing, calibrated: Vec::new(), reference: Reference::Numeric(numeric) }
 }
 
 /// The profile of a categorical column. The empty string is missing.
@@ -30,7 +30,18 @@ pub fn column_of_levels<S: AsRef<str>>(name: &str, values: &[S]) -> ColumnProfil
     }
     let missing = counts.remove("").unwrap_or(0);
     let reference = Reference::Categorical(categorical_reference(counts));
-    ColumnProfile { name: name.to_owned(), missing, calibrated: None, reference }
+    ColumnProfile { name: name.to_owned(), missing, calibrated: Vec::new(), reference }
+}
+
+/// Adds levels that are known, but not among the values: a sample of the data leaves rare ones out, and they are no news.
+pub(super) fn add_known_levels(column: &mut ColumnProfile, known: &[String]) {
+    let Reference::Categorical(reference) = &mut column.reference else { return };
+    let mut named: BTreeSet<&str> = reference.levels.iter().chain(&reference.rest).map(String::as_str).collect();
+    let new: Vec<String> =
+        known.iter().filter(|level| !level.is_empty() && named.insert(level.as_str())).cloned().collect();
+    reference.rest.extend(new);
+    reference.rest_cut |= REST_MAX < reference.rest.len();
+    reference.rest.truncate(REST_MAX);
 }
 
 /// The bin of a finite `value`: right-closed, with open ends.
@@ -91,6 +102,16 @@ mod tests {
         assert_eq!(numeric(&[0.0, 0.0, 0.0, 1.0]), (vec![0.0, 1.0], vec![3, 1, 0]));
         assert_eq!(numeric(&[-0.0, 0.0]), (vec![-0.0], vec![2, 0]));
         assert_eq!(numeric(&[f64::NAN]), (Vec::new(), vec![0]));
+    }
+
+    #[test]
+    fn a_level_that_the_values_lack_may_be_known_all_the_same() {
+        let mut column = column_of_levels("x", &["a", "b", "a"]);
+        add_known_levels(&mut column, &["a", "", "c", "c"].map(str::to_owned));
+        assert_eq!(column.counts(), [2, 1, 0]);
+        let mut counts = super::super::ColumnCounts::zero(&column);
+        counts.count_levels(&column, &["c", "c", "d"]);
+        assert_eq!((counts.bins, counts.unseen), (vec![0, 0, 3], 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::counts::ColumnCounts;
 use super::exact::{beta_binomial_tail, binomial_tail, two_sample_p};
 use super::profile::{CategoricalReference, ColumnProfile, NumericReference, Reference};
-use super::{PREDICTION, stats};
+use super::{PREDICTION, ladder, stats};
 
 /// When a column counts as drifted. The defaults were measured: at most 0.1 % of windows without drift are flagged, and
 /// 97 to 100 % of those shifted by half a standard deviation are found. `[drift]` of `model.toml` overrides them.
@@ -23,7 +23,7 @@ pub struct Thresholds {
     pub rows_min: u64,
     /// Fewest values of a window, a bin.
     pub rows_per_bin_min: u64,
-    /// Positions of the sliding window in a row that must warn before it is said (a window slides by a twelfth).
+    /// Windows in a row, no two of which share a row, that must warn before it is said.
     pub warn_windows: u32,
     /// Columns that are watched more closely; `__prediction__` by default.
     pub sensitive_columns: Vec<String>,
@@ -126,6 +126,8 @@ pub struct ColumnReport {
     pub psi_corrected: f64,
     /// The corrected PSI from which this column is a warning.
     pub warn_at: f64,
+    /// The corrected PSI from which it is critical.
+    pub critical_at: f64,
     /// The two-sample chi-square statistic.
     pub chi2: f64,
     /// Its degrees of freedom.
@@ -159,7 +161,7 @@ pub fn assess(
     thresholds: &Thresholds,
     n_columns: usize,
 ) -> ColumnReport {
-    let (reference, window) = compared_bins(profile, counts);
+    let (reference, window) = compared_bins(&profile.reference, profile.counts(), &counts.bins);
     let psi = stats::psi(reference, window);
     let m = counts.n();
     let has_rows = m > 0 && profile.n() > 0;
@@ -167,13 +169,13 @@ pub fn assess(
     let psi_corrected = psi - stats::psi_bias(reference, window);
     let chi2 = stats::chi_square(reference, window);
     let alpha = thresholds.alpha / n_columns.max(1) as f64;
-    let warn_at = thresholds.warn_at(profile, m);
+    let (warn_at, critical_at) = thresholds.limits(profile, counts);
     let rows_min = thresholds.rows_min.max(thresholds.rows_per_bin_min.saturating_mul(reference.len() as u64));
     let status = if m < rows_min || profile.n() < thresholds.rows_min {
         Status::InsufficientData
     } else if alpha <= chi2.p {
         Status::Ok
-    } else if thresholds.critical.max(2.0 * profile.calibrated.unwrap_or(0.0)) <= psi_corrected {
+    } else if critical_at <= psi_corrected {
         Status::Critical
     } else if warn_at <= psi_corrected {
         Status::Warn
@@ -188,6 +190,7 @@ pub fn assess(
         psi,
         psi_corrected,
         warn_at,
+        critical_at,
         chi2: chi2.statistic,
         dof: chi2.dof,
         p: chi2.p,
@@ -204,18 +207,20 @@ pub fn assess(
 }
 
 impl Thresholds {
-    fn warn_at(&self, profile: &ColumnProfile, m: u64) -> f64 {
-        let is_sensitive = self.sensitive_rows_min <= m && self.sensitive_columns.contains(&profile.name);
-        let fixed = if is_sensitive { self.sensitive.min(self.warn) } else { self.warn };
-        fixed.max(profile.calibrated.unwrap_or(0.0))
+    /// From where a window is a warning, and from where it is critical.
+    fn limits(&self, profile: &ColumnProfile, counts: &ColumnCounts) -> (f64, f64) {
+        let is_sensitive = self.sensitive_rows_min <= counts.n() && self.sensitive_columns.contains(&profile.name);
+        let warn = if is_sensitive { self.sensitive.min(self.warn) } else { self.warn };
+        let calibrated = ladder::psi_at(&profile.calibrated, counts.n_rows());
+        (warn.max(calibrated), self.critical.max(2.0 * calibrated))
     }
 }
 
 /// The bins that are compared. `other` is none where neither side has anything in it.
-fn compared_bins<'a>(profile: &'a ColumnProfile, counts: &'a ColumnCounts) -> (&'a [u64], &'a [u64]) {
-    let n_bins = profile.counts().len().min(counts.bins.len());
-    let (reference, window) = (&profile.counts()[..n_bins], &counts.bins[..n_bins]);
-    match (&profile.reference, reference.split_last(), window.split_last()) {
+pub(super) fn compared_bins<'a>(kind: &Reference, reference: &'a [u64], window: &'a [u64]) -> (&'a [u64], &'a [u64]) {
+    let n_bins = reference.len().min(window.len());
+    let (reference, window) = (&reference[..n_bins], &window[..n_bins]);
+    match (kind, reference.split_last(), window.split_last()) {
         (Reference::Categorical(_), Some((0, reference)), Some((0, window))) => (reference, window),
         _ => (reference, window),
     }
@@ -241,19 +246,20 @@ fn alarms(profile: &ColumnProfile, counts: &ColumnCounts, thresholds: &Threshold
         Reference::Categorical(_) => 0,
     };
     let reference_rows = profile.n() + profile.missing + infinite;
-    let changed = |kind, count: u64, reference: u64| {
+    let changed = |kind, count: u64, reference: u64, by_itself: f64| {
         let (now, before) = (rate(count, rows), rate(reference, reference_rows));
         let p = two_sample_p(count, rows, reference, reference_rows);
-        let is_change = p < alpha && thresholds.missing_change_min <= (now - before).abs();
+        let is_change = p < alpha && thresholds.missing_change_min.max(by_itself) <= (now - before).abs();
         is_change.then_some(Alarm { kind, rate: now, expected_rate: before, p })
     };
-    alarms.extend(changed(AlarmKind::Missing, counts.missing, profile.missing));
+    let by_itself = ladder::missing_at(&profile.calibrated, rows);
+    alarms.extend(changed(AlarmKind::Missing, counts.missing, profile.missing, by_itself));
     if infinite == 0 && counts.invalid > 0 {
         // Where training never saw an infinite value, one is a fault of the caller, not chance.
         let rate = rate(counts.invalid, rows);
         alarms.push(Alarm { kind: AlarmKind::Invalid, rate, expected_rate: 0.0, p: 0.0 });
     } else {
-        alarms.extend(changed(AlarmKind::Invalid, counts.invalid, infinite));
+        alarms.extend(changed(AlarmKind::Invalid, counts.invalid, infinite, 0.0));
     }
     match &profile.reference {
         Reference::Numeric(reference) => alarms.extend(out_of_range(reference, counts, thresholds, alpha)),

@@ -116,13 +116,21 @@ struct Window {
     ring: VecDeque<Sub>,
     /// The sum over the ring, whole columns of it.
     rows: u64,
-    /// Closed windows in a row that would warn, a column.
+    /// What the window said at its earlier places: the latest that shares nothing with it, and those that still do.
+    closed: VecDeque<Closed>,
+}
+
+/// A place of the window, up to and with the sub-window at `index`.
+#[derive(Debug, Clone)]
+struct Closed {
+    index: u128,
+    /// Windows in a row that would warn, a column: this one, the latest before it that shares nothing with it, and so on.
     streaks: Vec<u32>,
 }
 
 #[derive(Debug, Clone)]
 struct Sub {
-    /// The place of its span on the time axis; 0 in a window by rows.
+    /// The place of its span on the time axis; in a window by rows, how many came before it.
     index: u128,
     counts: Counts,
 }
@@ -130,12 +138,7 @@ struct Sub {
 impl Windows {
     /// Empty windows over counters that start from zero.
     pub fn new(specs: &[WindowSpec], profile: Profile, thresholds: Thresholds) -> Self {
-        let window = |&spec: &WindowSpec| Window {
-            spec,
-            ring: VecDeque::new(),
-            rows: 0,
-            streaks: vec![0; profile.columns().len()],
-        };
+        let window = |&spec: &WindowSpec| Window { spec, ring: VecDeque::new(), rows: 0, closed: VecDeque::new() };
         let windows = specs.iter().map(window).collect();
         let total = Counts::zero(&profile);
         Self { windows, total, profile, thresholds, now: Duration::ZERO }
@@ -193,7 +196,8 @@ impl Window {
             // As small as it can be and still full.
             self.expire(|ring, sum| ring.front().is_some_and(|sub| rows + sub.counts.rows <= sum));
             self.close(profile, thresholds);
-            self.ring.push_back(Sub { index: 0, counts: Counts::zero(profile) });
+            let index = self.ring.back().map_or(0, |closed| closed.index + 1);
+            self.ring.push_back(Sub { index, counts: Counts::zero(profile) });
         }
     }
 
@@ -210,15 +214,30 @@ impl Window {
         }
     }
 
-    /// Counts how often in a row each column would have warned; a window that can say nothing ends the row.
+    /// Keeps what the window says at this place.
     fn close(&mut self, profile: &Profile, thresholds: &Thresholds) {
-        let reports = self.assess(profile, thresholds);
-        for (streak, report) in self.streaks.iter_mut().zip(reports) {
-            *streak = match report.status {
-                Status::InsufficientData | Status::Ok => 0,
-                Status::Warn | Status::Critical => streak.saturating_add(1),
-            };
+        let (Some(first), Some(last)) = (self.ring.front(), self.ring.back()) else { return };
+        let (start, index) = (first.index, last.index);
+        let before = self.before();
+        let streak = |(column, report): (usize, ColumnReport)| match report.status {
+            // A window that can say nothing ends the row.
+            Status::InsufficientData | Status::Ok => 0,
+            Status::Warn | Status::Critical => before.get(column).map_or(1, |before| before.saturating_add(1)),
+        };
+        let streaks = self.assess(profile, thresholds).into_iter().enumerate().map(streak).collect();
+        self.closed.push_back(Closed { index, streaks });
+        while self.closed.get(1).is_some_and(|next| next.index < start) {
+            self.closed.pop_front();
         }
+    }
+
+    /// How often in a row each column would have warned in windows that share nothing with this one, the latest of which
+    /// ended where this one begins; none where there is no such window, or only one from long ago.
+    fn before(&self) -> &[u32] {
+        let start = self.ring.front().map_or(0, |first| first.index);
+        let mut disjoint = self.closed.iter().rev().skip_while(|closed| start <= closed.index);
+        let recent = disjoint.next().filter(|closed| start <= closed.index + u128::from(SUB_WINDOWS));
+        recent.map_or(&[], |closed| &closed.streaks)
     }
 
     fn sum(&self, profile: &Profile) -> Counts {
@@ -236,7 +255,9 @@ impl Window {
 
     fn report(&self, profile: &Profile, thresholds: &Thresholds) -> WindowReport {
         let mut columns = self.assess(profile, thresholds);
-        for (column, &streak) in columns.iter_mut().zip(&self.streaks) {
+        let before = self.before();
+        for (place, column) in columns.iter_mut().enumerate() {
+            let streak = before.get(place).map_or(1, |before| before.saturating_add(1));
             if column.status == Status::Warn && streak < thresholds.warn_windows {
                 column.status = Status::Ok;
             }

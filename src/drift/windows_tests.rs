@@ -78,29 +78,63 @@ proptest! {
     }
 }
 
+fn status(windows: &Windows) -> Status {
+    windows.reports()[0].columns[0].status
+}
+
+/// Pushes rows that came at `minute`.
+fn push(windows: &mut Windows, minute: u64, rows: u16, shift: u16) {
+    let mut total = windows.total.clone();
+    total.add(&counts(rows, shift));
+    windows.push(minutes(minute), total);
+}
+
 #[test]
-fn a_warning_must_come_twice_and_a_critical_shift_at_once() {
-    let status = |windows: &Windows| windows.reports()[0].columns[0].status;
+fn a_warning_must_come_in_two_windows_that_share_nothing_and_a_critical_shift_at_once() {
     let mut windows = Windows::new(&["1h".parse().unwrap()], profile(), Thresholds::default());
-    let mut total = Counts::zero(&profile());
-    let mut push = |windows: &mut Windows, minute, rows, shift| {
-        total.add(&counts(rows, shift));
-        windows.push(minutes(minute), total.clone());
-    };
     push(&mut windows, 0, 100, 0);
     assert_eq!(status(&windows), Status::InsufficientData);
     push(&mut windows, 1, 900, 0);
     assert_eq!(status(&windows), Status::Ok);
-    push(&mut windows, 90, 600, 8);
-    assert_eq!(windows.reports()[0].rows, 600);
-    assert!(windows.reports()[0].columns[0].psi_corrected > 0.1);
-    assert_eq!(status(&windows), Status::Ok);
-    push(&mut windows, 95, 600, 8);
-    assert_eq!(status(&windows), Status::Ok);
-    push(&mut windows, 100, 600, 8);
-    assert_eq!(status(&windows), Status::Warn);
-    push(&mut windows, 200, 600, 60);
+    for minute in (60..180).step_by(5) {
+        push(&mut windows, minute, 600, 8);
+        let report = &windows.reports()[0];
+        assert!(minute < 115 || report.rows == 7200 && report.columns[0].psi_corrected > 0.1);
+        assert_eq!(status(&windows), if minute < 120 { Status::Ok } else { Status::Warn }, "{minute}");
+    }
+    push(&mut windows, 300, 600, 60);
     assert_eq!(status(&windows), Status::Critical);
+}
+
+#[test]
+fn what_was_seen_long_ago_makes_no_warning_of_the_next() {
+    let mut windows = Windows::new(&["1h".parse().unwrap()], profile(), Thresholds::default());
+    for minute in [0, 5, 200, 205, 255] {
+        push(&mut windows, minute, 600, 8);
+        assert!(windows.reports()[0].columns[0].psi_corrected > 0.1);
+        assert_eq!(status(&windows), Status::Ok, "{minute}");
+    }
+    push(&mut windows, 260, 600, 8);
+    assert_eq!(status(&windows), Status::Warn, "after the window that ended at 205");
+}
+
+#[test]
+fn a_window_by_rows_warns_when_the_one_before_it_did() {
+    let thresholds = |warn_windows| Thresholds { warn_windows, ..Thresholds::default() };
+    let first_warning = |warn_windows| {
+        let mut windows = Windows::new(&["rows:1200".parse().unwrap()], profile(), thresholds(warn_windows));
+        push(&mut windows, 0, 100, 0);
+        for _ in 1..12 {
+            push(&mut windows, 0, 100, 0);
+        }
+        (1..100).find(|_| {
+            push(&mut windows, 0, 100, 8);
+            status(&windows) == Status::Warn
+        })
+    };
+    let once = first_warning(1).unwrap();
+    assert!(once <= 12, "{once}");
+    assert_eq!([2, 3].map(first_warning), [Some(once + 12), Some(once + 24)]);
 }
 
 #[test]

@@ -45,6 +45,9 @@ pub enum EngineError {
     /// The run failed.
     #[error("the model failed on this input: {0}")]
     Run(String),
+    /// There was not as much memory as the model asked for.
+    #[error("the model asked for more memory than there is: {0}")]
+    OutOfMemory(String),
     /// The run or the load panicked; nothing else was touched.
     #[error("the inference library panicked: {0}")]
     Panicked(String),
@@ -60,7 +63,7 @@ impl EngineError {
     pub fn public_message(&self) -> String {
         match self {
             Self::Inputs { .. } => self.to_string(),
-            Self::Run(_) => "the model failed on this input".to_owned(),
+            Self::Run(_) | Self::OutOfMemory(_) => "the model failed on this input".to_owned(),
             Self::Panicked(_) => "the model failed on this input (internal)".to_owned(),
             Self::NotOnnx(_)
             | Self::Invalid { .. }

@@ -1,7 +1,10 @@
 //! How large a model may be.
 
+use serde::{Deserialize, Serialize};
+
 /// How large a model may be; what is over a limit is refused before the inference library sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of the file.
     pub model_bytes_max: u64,

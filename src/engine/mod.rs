@@ -4,7 +4,7 @@
 //! own in the place of the library's (all of ai.onnx.ml that gudgeon takes), and optimises. A [`Plan`] runs from any number
 //! of threads at once. What is not known here is refused by name; it is never guessed.
 //!
-//! A file within [`Limits`] can still ask for much memory or time: open an unknown one in a child process first.
+//! A file within [`Limits`] can still ask for much memory or time: an unknown one is opened in a child process first (`verify`).
 
 mod axes;
 mod describe;

@@ -13,12 +13,14 @@ use tract_onnx::tract_hir::internal::{DimLike, InferenceModelExt, IntoRunnable, 
 use super::describe::{self, Graph};
 use super::onnx::{DimensionValue, GraphProto, TypeValue};
 use super::{EngineError, Limits, axes, ops, values};
-use crate::model::{Signature, TensorSpec};
+use crate::model::{Signature, Task, TensorSpec};
 use crate::tensor::Tensor;
 
 /// A model ready to run. Any number of threads may run it at once; they share nothing but the weights.
 pub struct Plan {
     signature: Signature,
+    task: Task,
+    opset: i64,
     plan: Arc<TypedSimplePlan>,
     /// Whether the graph takes one row a call, and so rows are run one by one.
     row_by_row: bool,
@@ -30,6 +32,8 @@ impl fmt::Debug for Plan {
     }
 }
 
+/// What the library says in a panic where it gets no memory for a tensor.
+const OUT_OF_MEMORY: [&str; 2] = ["failed to allocate", "!self.data.is_null()"];
 /// A deep graph needs a deep stack.
 const LOAD_STACK_BYTES: usize = 64 << 20;
 
@@ -55,6 +59,16 @@ impl Plan {
     /// What the model takes and gives; shapes of outputs are those that the library found out.
     pub fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    /// What the prediction is, as far as the graph tells.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// The version of ai.onnx; 0 where the graph uses none of its operators.
+    pub fn opset(&self) -> i64 {
+        self.opset
     }
 
     /// Runs the model on `inputs`, in the order of the signature, each `[n_rows, ...]`. Gives the outputs in the order of
@@ -113,7 +127,11 @@ impl Plan {
 /// Runs `work`; a panic becomes an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     // What the work leaves behind is thrown away: the library's state is made anew for each run.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(EngineError::Panicked(text(panic.as_ref()))))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = text(panic.as_ref());
+        let is_memory = OUT_OF_MEMORY.iter().any(|sign| text.contains(sign));
+        Err(if is_memory { EngineError::OutOfMemory(text) } else { EngineError::Panicked(text) })
+    })
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {
@@ -166,7 +184,7 @@ fn load(model: &[u8], given: Option<&Signature>, limits: &Limits) -> Result<Plan
         let found: Vec<Option<usize>> = fact.shape.iter().map(|dim| dim.to_usize().ok()).collect();
         refine(spec, &found);
     }
-    Ok(Plan { signature, plan, row_by_row })
+    Ok(Plan { signature, task: described.task, opset: described.opset, plan, row_by_row })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]

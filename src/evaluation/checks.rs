@@ -102,6 +102,9 @@ fn trivial(metric: Metric, labels: &Labels, challenger: &Predictions) -> Predict
             let constant = match metric {
                 Metric::Accuracy(_) if rate < 0.5 => 0.0,
                 Metric::Accuracy(_) | Metric::F1(_) => 1.0,
+                Metric::Cost { false_positive, false_negative } => {
+                    f64::from(u8::from((1.0 - rate) * false_positive < rate * false_negative))
+                }
                 _ => rate,
             };
             Predictions::Probability(vec![constant; n])

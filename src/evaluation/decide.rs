@@ -79,7 +79,8 @@ pub fn decide(gate: &Gate, holdout: &HoldoutPredictions) -> Result<Report, Evalu
     }
     let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
     let (metric, confidence) = (gate.primary.metric, gate.primary.confidence);
-    Ok(Report { verdict, metric, confidence, checks, notes, digests: holdout.digests })
+    let made_by = Report::MADE_BY.to_owned();
+    Ok(Report { verdict, made_by, metric, confidence, checks, notes, digests: holdout.digests })
 }
 
 fn clusters(gate: &Gate, holdout: &HoldoutPredictions) -> Result<Option<Clusters>, EvaluationError> {

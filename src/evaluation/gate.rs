@@ -323,7 +323,8 @@ parity_abs = 1e-5; parity_rel = 1e-5; p99_ratio_max = 1.5; size_ratio_max = 3.0;
     #[test]
     fn what_makes_no_sense_is_named() {
         check("", "primary");
-        check("[primary]\nmetric = \"cost\"", "\"cost\" is not supported yet");
+        check("[primary]\nmetric = \"cost\"", "\"cost\": expected the cost of a false positive");
+        check("[primary]\nmetric = \"exec\"", "no command of the owner's");
         check("[primary]\nmetric = \"mae\"\nmargni = 1", "margni");
         check("[primary]\nmetric = \"mae\"\nconfidence = 95", "primary.confidence");
         check("[primary]\nmetric = \"mae\"\nbootstrap = { reps = 1 }", "primary.bootstrap.reps");

@@ -33,6 +33,14 @@ pub enum Metric {
     R2,
     /// `mean(max(q d, (q - 1) d))` with `d = y - f` (Koenker and Bassett, 1978).
     Pinball(f64),
+    /// The mean cost of a row where the second of two classes is called whenever that costs less on average: at
+    /// `p >= false_positive / (false_positive + false_negative)` (Elkan, IJCAI 2001). Text form `cost@FP:FN`.
+    Cost {
+        /// What it costs to call the second class where the first happened.
+        false_positive: f64,
+        /// What it costs to call the first class where the second happened.
+        false_negative: f64,
+    },
 }
 
 /// The text names no score.
@@ -40,14 +48,21 @@ pub enum Metric {
 pub enum InvalidMetric {
     /// No such name.
     #[error(
-        "metric {0:?}: expected roc_auc, pr_auc, log_loss, brier, accuracy@t, f1@t, calibration_error, rmse, mae, r2 or pinball@q"
+        "metric {0:?}: expected roc_auc, pr_auc, log_loss, brier, accuracy@t, f1@t, calibration_error, rmse, mae, r2, pinball@q or cost@FP:FN"
     )]
     Unknown(String),
     /// The threshold is not one.
     #[error("metric {0:?}: expected a number between 0 and 1 behind the @")]
     Threshold(String),
+    /// The costs are none.
+    #[error(
+        "metric {0:?}: expected the cost of a false positive and of a false negative behind the @, two numbers above 0: cost@1:5"
+    )]
+    Costs(String),
     /// A name that is reserved.
-    #[error("metric {0:?} is not supported yet; choose another metric")]
+    #[error(
+        "metric {0:?}: gudgeon runs no command of the owner's inside the gate; choose another metric, for example cost@1:5"
+    )]
     Unsupported(String),
 }
 
@@ -56,7 +71,8 @@ impl Metric {
     pub fn higher_is_better(self) -> bool {
         match self {
             Self::RocAuc | Self::PrAuc | Self::Accuracy(_) | Self::F1(_) | Self::R2 => true,
-            Self::LogLoss | Self::Brier | Self::CalibrationError | Self::Rmse | Self::Mae | Self::Pinball(_) => false,
+            Self::LogLoss | Self::Brier | Self::CalibrationError | Self::Rmse | Self::Mae => false,
+            Self::Pinball(_) | Self::Cost { .. } => false,
         }
     }
 
@@ -87,10 +103,18 @@ impl FromStr for Metric {
             ("rmse", None) => Ok(Self::Rmse),
             ("mae", None) => Ok(Self::Mae),
             ("r2", None) => Ok(Self::R2),
-            ("cost" | "exec", _) => Err(InvalidMetric::Unsupported(text.to_owned())),
+            ("cost", _) => costs(parameter).ok_or_else(|| InvalidMetric::Costs(text.to_owned())),
+            ("exec", _) => Err(InvalidMetric::Unsupported(text.to_owned())),
             _ => Err(InvalidMetric::Unknown(text.to_owned())),
         }
     }
+}
+
+/// `FP:FN`.
+fn costs(parameter: Option<&str>) -> Option<Metric> {
+    let (false_positive, false_negative) = parameter?.split_once(':')?;
+    let cost = |text: &str| text.parse::<f64>().ok().filter(|cost| cost.is_finite() && 0.0 < *cost);
+    Some(Metric::Cost { false_positive: cost(false_positive)?, false_negative: cost(false_negative)? })
 }
 
 impl fmt::Display for Metric {
@@ -107,6 +131,7 @@ impl fmt::Display for Metric {
             Self::Mae => f.write_str("mae"),
             Self::R2 => f.write_str("r2"),
             Self::Pinball(at) => write!(f, "pinball@{at}"),
+            Self::Cost { false_positive, false_negative } => write!(f, "cost@{false_positive}:{false_negative}"),
         }
     }
 }
@@ -131,7 +156,8 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        let names = "roc_auc pr_auc log_loss brier accuracy@0.5 f1@0.25 calibration_error rmse mae r2 pinball@0.9";
+        let names =
+            "roc_auc pr_auc log_loss brier accuracy@0.5 f1@0.25 calibration_error rmse mae r2 pinball@0.9 cost@1:5";
         for name in names.split(' ') {
             assert_eq!(name.parse::<Metric>().unwrap().to_string(), name);
         }
@@ -141,7 +167,10 @@ mod tests {
     #[test]
     fn what_is_no_metric_says_what_would_be() {
         let error = |text: &str| text.parse::<Metric>().unwrap_err().to_string();
-        assert_eq!(error("cost"), "metric \"cost\" is not supported yet; choose another metric");
+        assert!(error("exec").starts_with("metric \"exec\": gudgeon runs no command of the owner's"));
+        for text in ["cost", "cost@5", "cost@0:1", "cost@1:-1", "cost@1:inf", "cost@a:b"] {
+            assert!(error(text).contains("expected the cost of a false positive"), "{text}");
+        }
         assert!(error("auc").contains("expected roc_auc"));
         assert!(error("roc_auc@0.5").contains("expected roc_auc"));
         for text in ["pinball", "f1@2", "accuracy@x", "f1@NaN"] {

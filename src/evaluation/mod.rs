@@ -21,4 +21,4 @@ pub use delong::{DeLong, delong};
 pub use gate::{Floor, Gate, Guardrail, Holdout, Method, Primary, Rule, Schema, Serving, Slice};
 pub use metric::{InvalidMetric, Metric};
 pub use prepared::score;
-pub use report::{Check, Digests, Report, Verdict};
+pub use report::{Check, Decision, Digests, Report, Verdict};

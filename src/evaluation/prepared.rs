@@ -79,7 +79,16 @@ impl Prepared {
                 let entry = |&row: &usize| (row, bin(p[row]), p[row] - f64::from(y[row]));
                 Form::Calibration { rows: rows.iter().map(entry).collect() }
             }
-            (Metric::RocAuc | Metric::PrAuc | Metric::F1(_) | Metric::CalibrationError, ..) => {
+            (Metric::Cost { false_positive, false_negative }, Labels::Classes(y), Predictions::Probability(p)) => {
+                let at = false_positive / (false_positive + false_negative);
+                let cost = |&row: &usize| match (y[row] == 1, at <= p[row]) {
+                    (false, true) => (row, false_positive),
+                    (true, false) => (row, false_negative),
+                    (true, true) | (false, false) => (row, 0.0),
+                };
+                Form::Mean { rows: rows.iter().map(cost).collect(), is_root: false }
+            }
+            (Metric::RocAuc | Metric::PrAuc | Metric::F1(_) | Metric::CalibrationError | Metric::Cost { .. }, ..) => {
                 return task("a classifier with two classes");
             }
             (Metric::R2, Labels::Values(y), Predictions::Values(f)) => {

@@ -61,18 +61,24 @@ pub struct Digests {
     pub champion: Option<Digest>,
     /// The challenger's graph.
     pub challenger: Option<Digest>,
-    /// The holdout's bytes.
+    /// The holdout: of the bytes of its file, or of the rows that the pipeline's split holds out.
     pub holdout: Option<Digest>,
+    /// What the holdout was made from: its files and how they are read. While this is the same, so is the holdout.
+    #[serde(default)]
+    pub source: Option<Digest>,
     /// The gate file's bytes.
     pub gate: Option<Digest>,
 }
 
-/// The gate's decision. Deterministic given the digests.
+/// The gate's decision. Deterministic given the digests, but for the check of latency, which is measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// FAIL where any check fails, else INCONCLUSIVE where any is, else PASS.
     pub verdict: Verdict,
+    /// The program that decided, with its version: another one may decide differently.
+    #[serde(default)]
+    pub made_by: String,
     /// What decides.
     pub metric: Metric,
     /// The confidence of the one-sided bounds.
@@ -83,6 +89,43 @@ pub struct Report {
     pub notes: Vec<String>,
     /// What was compared.
     pub digests: Digests,
+}
+
+impl Report {
+    /// The program of this build, as [`Report::made_by`] has it.
+    pub const MADE_BY: &'static str = concat!("gudgeon ", env!("CARGO_PKG_VERSION"));
+
+    /// Every check that does not pass, with its figures, one a line.
+    pub fn complaints(&self) -> Vec<String> {
+        let failed = self.checks.iter().filter(|check| check.verdict != Verdict::Pass);
+        failed.map(ToString::to_string).collect()
+    }
+}
+
+/// A report, and whether it was computed for this question or was there already.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Whether it was computed now.
+    pub computed: bool,
+    /// What it says.
+    pub report: Report,
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.name, self.verdict, self.reason)?;
+        let figures = [
+            ("champion", self.champion),
+            ("challenger", self.challenger),
+            ("better by", self.delta),
+            ("from", self.ci_low),
+            ("to", self.ci_high),
+        ];
+        let figures: Vec<String> =
+            figures.iter().filter_map(|(name, value)| Some(format!("{name} {:.5}", (*value)?))).collect();
+        write!(f, " ({}{}{} rows)", figures.join(", "), if figures.is_empty() { "" } else { ", " }, self.n)
+    }
 }
 
 impl fmt::Display for Report {
@@ -104,7 +147,7 @@ impl fmt::Display for Report {
             writeln!(f, " {:>8}  {}", check.n, check.reason)?;
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
-        let Digests { champion, challenger, holdout, gate } = &self.digests;
+        let Digests { champion, challenger, holdout, source: _, gate } = &self.digests;
         let named = [("champion", champion), ("challenger", challenger), ("holdout", holdout), ("gate", gate)];
         for (name, digest) in named {
             if let Some(digest) = digest {

@@ -1,7 +1,10 @@
 //! Every failure that a client can see: its status, its stable code and its body, side by side.
 //!
-//! The body is `{"error": "...", "code": "..."}` plus, for bad input, `path`, `expected` and `got`. It repeats neither the
+//! The body is `{"error": "...", "code": "..."}` plus, for bad input, `path`, `expected` and `got`, and for a refused version
+//! `breaches` or `report`. It repeats neither the
 //! payload nor the text of an engine, a file system or a library.
+
+use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -100,6 +103,8 @@ pub enum ApiError {
         code: &'static str,
         /// Why, and what to do next.
         text: String,
+        /// What a program may want beside that, by its name in the body.
+        data: Option<(&'static str, serde_json::Value)>,
     },
     /// The queue is full.
     #[error("too many requests wait already: try again in {retry_after_s} s")]
@@ -186,7 +191,7 @@ impl ApiError {
 impl From<LifecycleError> for ApiError {
     fn from(error: LifecycleError) -> Self {
         let (kind, code) = error.kind();
-        Self::Operation { kind, code, text: error.to_string() }
+        Self::Operation { kind, code, text: error.to_string(), data: error.data() }
     }
 }
 
@@ -209,6 +214,8 @@ struct ErrorBody<'a> {
     place: Option<Place<'a>>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
+    #[serde(flatten)]
+    data: BTreeMap<&'static str, serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -235,7 +242,11 @@ impl IntoResponse for ApiError {
             Self::Malformed(Malformed { line, column, .. }) => Some(Position { line: *line, column: *column }),
             _ => None,
         };
-        let body = ErrorBody { error: self.to_string(), code, place, position };
+        let data = match &self {
+            Self::Operation { data, .. } => data.clone().into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
+        let body = ErrorBody { error: self.to_string(), code, place, position, data };
         let body = serde_json::to_vec(&body).unwrap_or_else(|_| br#"{"error":"internal","code":"internal"}"#.to_vec());
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;

@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 
 use super::conduct::{Conductor, Watch};
 use super::error::LifecycleError;
+use super::examined::Examinations;
+use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
 use super::permits::Permits;
 use super::reaper::Reaper;
@@ -16,6 +18,7 @@ use crate::metrics::{Metrics, OpResult};
 use crate::model::{ModelName, Version};
 use crate::registry::{self, Action, Actor, Event, Outcome, Registry, RegistryError};
 use crate::slot::{Slot, Slots};
+use crate::verify::Examiner;
 
 /// Operations that may be under way at once.
 const OPERATIONS_MAX: usize = 8;
@@ -34,8 +37,12 @@ pub struct LifecycleParts {
     pub pool: Arc<Pool>,
     /// Where they are counted.
     pub metrics: Arc<Metrics>,
+    /// What opens them for the first time.
+    pub examiner: Examiner,
     /// Their limits.
     pub options: LoadOptions,
+    /// How the gate is computed.
+    pub gate: GateOptions,
 }
 
 /// The controller of every model's lifecycle.
@@ -54,6 +61,8 @@ pub struct Lifecycle {
     conductor: OnceLock<Conductor>,
     /// New champions that may still be rolled back.
     pub(super) watches: Mutex<BTreeMap<ModelName, Watch>>,
+    pub(super) gate: GateOptions,
+    pub(super) gate_permits: Permits,
 }
 
 impl Lifecycle {
@@ -62,16 +71,24 @@ impl Lifecycle {
     /// # Errors
     /// The system's, where a thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
-        let LifecycleParts { registry, slots, pool, metrics, options } = parts;
+        let LifecycleParts { registry, slots, pool, metrics, examiner, options, gate } = parts;
         let lifecycle = Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
-            loader: Loader { registry, pool, metrics: Arc::clone(&metrics), options },
+            loader: Loader {
+                registry,
+                pool,
+                metrics: Arc::clone(&metrics),
+                examinations: Examinations::new(examiner),
+                options,
+            },
             slots,
             metrics,
             locks: Mutex::default(),
             problems: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
+            gate,
+            gate_permits: Permits::new(GATES_MAX),
             conductor: OnceLock::new(),
             watches: Mutex::default(),
         });

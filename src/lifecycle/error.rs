@@ -1,8 +1,8 @@
 //! Why a lifecycle operation did not happen.
 
 use crate::drift::DriftError;
-use crate::engine::EngineError;
-use crate::model::ModelName;
+use crate::evaluation::{Report, Verdict};
+use crate::model::{ModelName, Version};
 use crate::registry::RegistryError;
 use crate::verify::Refusal;
 
@@ -35,9 +35,9 @@ pub enum LifecycleError {
     /// The version may not serve.
     #[error("version refused: {0}")]
     Refused(#[from] Refusal),
-    /// The upload is no model that can be registered.
+    /// The upload may not serve.
     #[error("not registered: {0}")]
-    NotAModel(EngineError),
+    NotRegistered(Refusal),
     /// There is no version to go back to.
     #[error(transparent)]
     NothingBefore(#[from] NothingBefore),
@@ -76,6 +76,43 @@ pub enum LifecycleError {
         /// The model.
         model: ModelName,
     },
+    /// The gate does not let the version pass.
+    #[error("version refused: the gate says {}: {}; {}", report.verdict, report.complaints().join("; "), advice(model, *version, report))]
+    Gate {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// Every figure.
+        report: Box<Report>,
+    },
+    /// The gate cannot be told.
+    #[error(
+        "version refused: the gate could not be computed: {why}; mend that and activate again (`gudgeon evaluate {model} \
+         --challenger {version}` shows the same), or override it with a reason: `gudgeon activate {model} {version} --force \
+         --reason WHY`"
+    )]
+    GateNotComputed {
+        /// The model.
+        model: ModelName,
+        /// The version.
+        version: Version,
+        /// What was in the way.
+        why: String,
+    },
+    /// What the gate was computed for is not there any more.
+    #[error(
+        "the champion of {model} has changed while the gate was computed: expected {}, got {}; activate again, and the gate \
+         is computed against the new one", shown(*expected), shown(*got)
+    )]
+    ChampionChanged {
+        /// The model.
+        model: ModelName,
+        /// The champion that the gate was computed against.
+        expected: Option<Version>,
+        /// The champion now.
+        got: Option<Version>,
+    },
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopped,
@@ -89,8 +126,10 @@ impl LifecycleError {
     pub fn kind(&self) -> (ErrorKind, &'static str) {
         match self {
             Self::Registry(error) => registry_kind(error),
-            Self::Refused(refusal) => (ErrorKind::Refused, refusal.code()),
-            Self::NotAModel(_) => (ErrorKind::Refused, "not_a_model"),
+            Self::Refused(Refusal::NoChild(_)) | Self::NotRegistered(Refusal::NoChild(_)) => {
+                (ErrorKind::Failed, "verify_failed")
+            }
+            Self::Refused(refusal) | Self::NotRegistered(refusal) => (ErrorKind::Refused, refusal.code()),
             Self::NothingBefore(_) => (ErrorKind::Conflict, "nothing_to_roll_back_to"),
             Self::Policy(_) => (ErrorKind::Refused, "invalid_model_policy"),
             Self::Profile(_) | Self::ProfileText(_) => (ErrorKind::Refused, "invalid_profile"),
@@ -98,10 +137,40 @@ impl LifecycleError {
             Self::NoChampion { .. } => (ErrorKind::Refused, "no_champion"),
             Self::Challenge { .. } => (ErrorKind::Conflict, "no_challenge"),
             Self::NoChallenger { .. } => (ErrorKind::NotFound, "no_challenger"),
+            Self::Gate { report, .. } if report.verdict == Verdict::Inconclusive => {
+                (ErrorKind::Refused, "gate_inconclusive")
+            }
+            Self::Gate { .. } => (ErrorKind::Refused, "gate_failed"),
+            Self::GateNotComputed { .. } => (ErrorKind::Refused, "gate_not_computed"),
+            Self::ChampionChanged { .. } => (ErrorKind::Conflict, "changed_meanwhile"),
             Self::Stopped => (ErrorKind::Stopped, "stopping"),
             Self::Panicked => (ErrorKind::Failed, "failed"),
         }
     }
+}
+
+impl LifecycleError {
+    /// What a program may want beside the text: the ways in which a contract is broken, the gate's whole report.
+    pub fn data(&self) -> Option<(&'static str, serde_json::Value)> {
+        let data = match self {
+            Self::Refused(Refusal::Contract(breaches)) => ("breaches", serde_json::to_value(breaches)),
+            Self::Gate { report, .. } => ("report", serde_json::to_value(report)),
+            _ => return None,
+        };
+        Some((data.0, data.1.ok()?))
+    }
+}
+
+fn advice(model: &ModelName, version: Version, report: &Report) -> String {
+    let mend = match report.verdict {
+        Verdict::Inconclusive => "take a larger holdout, or train a version that is better by more",
+        Verdict::Fail | Verdict::Pass => "train a version that passes",
+    };
+    format!("{mend}, or override the gate with a reason: `gudgeon activate {model} {version} --force --reason WHY`")
+}
+
+fn shown(version: Option<Version>) -> String {
+    version.map_or_else(|| "none".to_owned(), |version| format!("version {version}"))
 }
 
 fn registry_kind(error: &RegistryError) -> (ErrorKind, &'static str) {

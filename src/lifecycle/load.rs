@@ -1,24 +1,23 @@
-//! From a version at rest to a servable: read, verify, set up its queue and its drift monitor.
+//! From a version at rest to a servable: read, examined in a child, opened here, set up its queue and its drift monitor.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::error::LifecycleError;
+use super::examined::Examinations;
 use super::model_policy::ModelPolicy;
 use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap};
 use crate::drift::Profile;
-use crate::engine::Limits;
+use crate::engine::Plan;
 use crate::metrics::{Metrics, OpResult};
-use crate::model::{Contract, ModelName, Version};
-use crate::registry::{Artifact, PolicyFile, Registry};
+use crate::model::{Contract, Version};
+use crate::registry::{PolicyFile, Registry};
 use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped};
-use crate::verify::{self, Candidate, Verified};
+use crate::verify::{self, Refusal};
 
-/// Limits of loading and of the queue of a loaded version.
+/// Limits of the queue of a loaded version.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadOptions {
-    /// How large a model may be.
-    pub limits: Limits,
     /// Requests that may wait for one version.
     pub queue_len_max: usize,
     /// Rows up to which waiting requests run as one batch.
@@ -31,28 +30,11 @@ pub(super) struct Loader {
     pub(super) registry: Registry,
     pub(super) pool: Arc<Pool>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) examinations: Examinations,
     pub(super) options: LoadOptions,
 }
 
 impl Loader {
-    /// Reads and verifies a version; nothing serves yet. What was measured comes with it.
-    pub(super) fn verify(
-        &self,
-        model: &ModelName,
-        version: Version,
-        contract: Option<&Contract>,
-    ) -> Result<(Artifact, Verified), LifecycleError> {
-        let artifact = self.registry.read(model, version)?;
-        let candidate = Candidate {
-            model: &artifact.model,
-            signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
-            golden: artifact.golden.as_ref(),
-            contract,
-        };
-        let verified = verify::verify(candidate, &self.options.limits)?;
-        Ok((artifact, verified))
-    }
-
     /// Makes a version ready to answer in `slot`'s model, counted by result and time.
     pub(super) fn load(
         &self,
@@ -81,7 +63,12 @@ impl Loader {
         contract: Option<&Contract>,
     ) -> Result<Arc<Servable>, LifecycleError> {
         let model = slot.name();
-        let (artifact, Verified { plan, report }) = self.verify(model, version, contract)?;
+        let artifact = self.registry.read(model, version)?;
+        let report = self.examined(model, &artifact)?;
+        // The bytes that a child has survived. It ran the golden cases, and measured.
+        let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
+        let plan = Plan::load(&artifact.model, known, &self.examinations.examiner.limits).map_err(Refusal::Engine)?;
+        verify::keeps(contract, plan.signature())?;
         let policy = self.registry.policy_text(model, PolicyFile::Model)?;
         let policy = policy.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?;
         let signature = Arc::new(plan.signature().clone());

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::rollout_policy::RolloutPolicy;
 use crate::drift::{Thresholds, WindowSpec};
+use crate::model::ContractPolicy;
 
 /// Each window costs five series a column.
 const WINDOWS_MAX: usize = 8;
@@ -18,6 +19,9 @@ pub struct ModelPolicy {
     /// How a challenger becomes the champion.
     #[serde(default)]
     pub rollout: RolloutPolicy,
+    /// What callers may rely on.
+    #[serde(default)]
+    pub contract: ContractPolicy,
 }
 
 /// How drift is watched.
@@ -35,6 +39,12 @@ pub struct DriftPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("model.toml: {0}")]
 pub struct InvalidModelPolicy(String);
+
+impl InvalidModelPolicy {
+    pub(super) fn new(problem: &impl ToString) -> Self {
+        Self(problem.to_string())
+    }
+}
 
 impl ModelPolicy {
     /// Reads the text of `model.toml`.

@@ -53,6 +53,9 @@ impl Lifecycle {
         };
         let loaded_digest = lineup.version(version).map(|servable| servable.digest());
         let recorded = |manifest: &Manifest| manifest.files.get(Manifest::MODEL_FILE).map(|entry| entry.sha256);
+        let digest = manifest.as_ref().and_then(recorded).or(loaded_digest);
+        let kept =
+            self.loader.kept(model, version).filter(|kept| digest.is_none_or(|digest| digest == kept.model_sha256));
         VersionStatus {
             version,
             state,
@@ -63,7 +66,8 @@ impl Lifecycle {
                 .as_ref()
                 .map(|manifest| format!("{} {}", manifest.producer.name, manifest.producer.version)),
             task: manifest.as_ref().map(|manifest| manifest.task),
-            digest: manifest.as_ref().and_then(recorded).or(loaded_digest),
+            digest,
+            verified: kept.map(|kept| kept.report),
             problem,
         }
     }

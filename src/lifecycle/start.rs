@@ -5,8 +5,9 @@ use std::sync::PoisonError;
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
 use super::policy;
-use crate::model::{ModelName, Version};
+use crate::model::ModelName;
 use crate::registry::{Action, Actor, Aliases, ModelFolder};
+use crate::slot::{Servable, Slot};
 
 impl Lifecycle {
     /// Loads every model of the registry. One that cannot serve is reported and keeps no other from serving.
@@ -48,7 +49,9 @@ impl Lifecycle {
         // goes on; each may fail alone.
         let lineup = self.lineup_of(&slot, &Aliases { champion: Some(version), ..aliases })?;
         if must_record {
-            self.record_start(model, aliases, version);
+            if let Some(champion) = &lineup.champion {
+                self.record_start(&slot, aliases, champion);
+            }
         }
         self.put(&slot, lineup);
         tracing::info!(%model, %version, "serving {model} version {version}");
@@ -56,11 +59,14 @@ impl Lifecycle {
     }
 
     /// The active version is an explicit recorded pointer, also where there was nothing to decide.
-    fn record_start(&self, model: &ModelName, aliases: Aliases, version: Version) {
+    fn record_start(&self, slot: &Slot, aliases: Aliases, champion: &Servable) {
+        let (model, version) = (slot.name(), champion.version());
         let actor = Actor { who: "gudgeon serve".to_owned(), from: None };
         let why = Some("the only version at start".to_owned());
         let event = event(actor, Action::Activate, Some(version), why);
-        let recorded = self.loader.registry.set_aliases(model, Aliases { champion: Some(version), ..aliases }, event);
+        let recorded = self.with_contract(slot, aliases, champion).and_then(|aliases| {
+            Ok(self.loader.registry.set_aliases(model, Aliases { champion: Some(version), ..aliases }, event)?)
+        });
         if let Err(error) = recorded {
             tracing::warn!(%model, "{model}: the active version could not be recorded: {error}");
         }

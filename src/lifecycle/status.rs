@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LifecycleError;
 use crate::model::{Alias, Digest, ModelName, Signature, Task, Version};
+use crate::verify::Report;
 
 /// Where a version is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub struct VersionStatus {
     /// The digest of the graph, where the manifest gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// What its last verification measured, where that was of this graph.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Report>,
     /// What is wrong with it, where it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
+use super::gate::Force;
 use super::policy::{self, Snapshot, Step};
 use crate::metrics::OpResult;
 use crate::model::{Contract, ModelName, Version};
@@ -37,10 +38,34 @@ impl Lifecycle {
         actor: Actor,
         why: Option<String>,
     ) -> Result<Activation, LifecycleError> {
+        self.activate_under((model, version), Force::No, actor, why)
+    }
+
+    /// As [`Self::activate`]; with [`Force::Yes`] the gate is asked all the same, but has not the last word. Nothing else
+    /// is overridden: a version that cannot run, or would break callers, is refused.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn activate_under(
+        &self,
+        (model, version): (&ModelName, Version),
+        force: Force,
+        actor: Actor,
+        why: Option<String>,
+    ) -> Result<Activation, LifecycleError> {
+        let mut event = event(actor, Action::Activate, Some(version), why);
+        // First, so that a roll back need not wait for it.
+        let gated = match self.examined_first(model, version).and_then(|()| self.ask_gate(model, version, force)) {
+            Ok(gated) => gated,
+            Err(error) => return self.concluded(model, event, Err(error)),
+        };
+        event.detail = gated.as_ref().map(|gated| gated.detail.clone());
         let lock = self.lock_of(model);
         let _alone = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = event(actor, Action::Activate, Some(version), why);
         let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
+            if let Some(gated) = &gated {
+                gated.still_holds(model, &aliases, slot.lineup().version(version))?;
+            }
             let step = policy::activate(&snapshot(&aliases, &slot.lineup()), version);
             let contract = self.contract(model)?;
             self.step((model, &slot), aliases, step, (contract.as_ref(), event.clone()))
@@ -64,10 +89,21 @@ impl Lifecycle {
         let activated = self.aliases_and_slot(model).and_then(|(aliases, slot)| {
             event.version = aliases.previous;
             let step = policy::roll_back(&snapshot(&aliases, &slot.lineup()))?;
-            // No contract here: what callers lived with before, they can live with again.
+            // Neither contract nor gate here: the way back always works, and what callers lived with before, they can live
+            // with again.
             self.step((model, &slot), aliases, step, (None, event.clone()))
         });
         self.concluded(model, event, activated)
+    }
+
+    /// Has a version that is not in memory opened in a child; what was found is kept for the loading.
+    fn examined_first(&self, model: &ModelName, version: Version) -> Result<(), LifecycleError> {
+        let slot = self.slots.find(model.as_str());
+        if self.loader.keeps_findings() && !slot.is_some_and(|slot| slot.lineup().version(version).is_some()) {
+            let artifact = self.loader.registry.read(model, version)?;
+            self.loader.examined(model, &artifact)?;
+        }
+        Ok(())
     }
 
     fn aliases_and_slot(&self, model: &ModelName) -> Result<(Aliases, Arc<Slot>), LifecycleError> {
@@ -102,15 +138,18 @@ impl Lifecycle {
             None => self.loader.load(slot, version, contract)?,
         };
         let was = aliases.champion.filter(|&was| was != version);
-        let others = if aliases.challenger == Some(version) { aliases.without_challenger() } else { aliases };
-        let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..others };
-        let recorded = match self.loader.registry.set_aliases(model, wanted, event) {
+        let aliases = if aliases.challenger == Some(version) { aliases.without_challenger() } else { aliases };
+        let recorded = self.with_contract(slot, aliases, &champion).and_then(|aliases| {
+            let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
+            Ok(self.loader.registry.set_aliases(model, wanted, event)?)
+        });
+        let recorded = match recorded {
             Ok(recorded) => recorded,
             Err(error) => {
                 if lineup.version(version).is_none() {
                     self.reaper.retire(champion, slot.metrics().clone());
                 }
-                return Err(error.into());
+                return Err(error);
             }
         };
         let find = |version| lineup.version(version).cloned();

@@ -5,10 +5,10 @@ use std::fmt;
 
 use super::controller::{Lifecycle, event};
 use super::error::LifecycleError;
-use crate::engine;
+use super::examined::For;
 use crate::model::{ModelName, Producer, Version};
 use crate::registry::{self, Action, Actor, Draft, Registered};
-use crate::verify::{self, Candidate};
+use crate::verify::{self, Candidate, Finding, Report};
 
 /// A graph to register, as it was uploaded.
 pub struct Upload {
@@ -29,24 +29,23 @@ impl fmt::Debug for Upload {
 }
 
 impl Lifecycle {
-    /// Registers an uploaded graph as a new version, once it has been opened and run.
+    /// Registers an uploaded graph as a new version, once a child has opened and run it.
     ///
     /// # Errors
     /// Where it is no model that can serve, or the registry cannot take it; nothing is registered then.
     pub fn register(&self, model: &ModelName, upload: Upload) -> Result<Registered, LifecycleError> {
-        let limits = &self.loader.options.limits;
-        let graph = engine::inspect(&upload.model, limits).map_err(LifecycleError::NotAModel)?;
-        let candidate = Candidate { model: &upload.model, signature: None, golden: None, contract: None };
-        verify::verify(candidate, limits)?;
+        let candidate = Candidate { model: &upload.model, signature: None, golden: None };
+        let examined = self.loader.examinations.examine(candidate, For::Trial);
+        let Finding { signature, task, opset, .. } = examined.map_err(LifecycleError::NotRegistered)?;
         let draft = Draft {
             at: registry::now(),
             actor: upload.actor,
             why: upload.why,
             label: upload.label,
             producer: Producer { name: "upload".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-            task: graph.task,
-            signature: graph.signature,
-            opset: graph.opset,
+            task,
+            signature,
+            opset,
             training: None,
             model: upload.model,
             golden: None,
@@ -60,18 +59,23 @@ impl Lifecycle {
         Ok(registered)
     }
 
-    /// Tries a version out: digests, golden cases, contract, warm-up. What serves is not touched.
+    /// Tries a version out in a child: digests, golden cases, contract, warm-up. What serves is not touched.
     ///
     /// # Errors
     /// Why it may not serve.
-    pub fn verify(&self, model: &ModelName, version: Version, actor: Actor) -> Result<verify::Report, LifecycleError> {
+    pub fn verify(&self, model: &ModelName, version: Version, actor: Actor) -> Result<Report, LifecycleError> {
         let contract = self.contract(model)?;
-        let verified = self.loader.verify(model, version, contract.as_ref());
+        let tried = || {
+            let artifact = self.loader.registry.read(model, version)?;
+            let finding = self.loader.examine(model, &artifact, For::Trial)?;
+            verify::keeps(contract.as_ref(), &finding.signature)?;
+            Ok(finding.report)
+        };
         let event = event(actor, Action::Verify, Some(version), None);
-        match verified {
-            Ok((_, verified)) => {
+        match tried() {
+            Ok(report) => {
                 self.note(model, &event);
-                Ok(verified.report)
+                Ok(report)
             }
             Err(error) => Err(self.refused(model, event, error)),
         }

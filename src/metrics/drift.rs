@@ -18,6 +18,8 @@ pub struct WindowSample {
     pub psi_corrected: f64,
     /// Two-sample chi-square p-value.
     pub chi2_pvalue: f64,
+    /// The corrected index from which the column is a warning, and from which it is critical.
+    pub thresholds: [(&'static str, f64); 2],
     /// Rows in the window.
     pub rows: u64,
     /// -1 insufficient data, 0 ok, 1 warn, 2 critical.
@@ -85,6 +87,11 @@ pub const DECLARED: &[(&str, &str, &[&str])] = &[
         "gudgeon_drift_psi_corrected",
         "The index less its expectation without drift.",
         &["model", "version", "feature", "window"],
+    ),
+    (
+        "gudgeon_drift_threshold",
+        "Corrected index from which this window is a warning or critical, by level: warn, critical.",
+        &["model", "version", "feature", "window", "level"],
     ),
     (
         "gudgeon_drift_chi2_pvalue",
@@ -232,6 +239,9 @@ fn collect_source(source: &dyn DriftSource, families: &mut Families) {
             let labels = [feature, ("window", window.window.as_str())];
             push("gudgeon_drift_psi", &labels, window.psi);
             push("gudgeon_drift_psi_corrected", &labels, window.psi_corrected);
+            for (level, threshold) in window.thresholds {
+                push("gudgeon_drift_threshold", &[labels[0], labels[1], ("level", level)], threshold);
+            }
             push("gudgeon_drift_chi2_pvalue", &labels, window.chi2_pvalue);
             push("gudgeon_drift_window_rows", &labels, window.rows as f64);
             push("gudgeon_drift_status", &labels, f64::from(window.status));

@@ -75,7 +75,7 @@ label! {
     OpResult {
         /// It was done.
         Ok = "ok",
-        /// The version may not serve: digest, golden cases, contract.
+        /// The version may not serve: digest, golden cases, contract, gate.
         Refused = "refused",
         /// Something else went wrong.
         Failed = "failed",
@@ -135,6 +135,20 @@ label! {
         Activate = "activate",
         /// It took the challenger, or a new champion, back.
         Rollback = "rollback",
+    }
+}
+
+label! {
+    /// What the gate said when a version wanted to be champion.
+    GateVerdict {
+        /// It is better.
+        Pass = "pass",
+        /// It is not.
+        Fail = "fail",
+        /// The holdout cannot tell.
+        Inconclusive = "inconclusive",
+        /// The gate could not be computed.
+        NotComputed = "not_computed",
     }
 }
 
@@ -231,6 +245,10 @@ metrics! {
     load_duration: HistogramVec = "gudgeon_model_load_duration_seconds",
         "Time to read, check, optimise and warm up a version.", ["model"], LOAD_BUCKETS;
     swaps: IntCounterVec = "gudgeon_swaps_total", "Activations and roll backs, by result.", ["model", "result"];
+    gate_decisions: IntCounterVec = "gudgeon_gate_decisions_total",
+        "What the gate said about versions that were to be activated.", ["model", "verdict"];
+    gate_overrides: IntCounterVec = "gudgeon_gate_overrides_total",
+        "Activations that were forced although the gate did not say pass.", ["model"];
     active_version: IntGaugeVec = "gudgeon_active_version", "The version that answers: the champion; 0 while there is none.",
         ["model"];
     loaded_versions: IntGaugeVec = "gudgeon_loaded_versions", "Versions in memory, those that still drain included.", ["model"];
@@ -345,8 +363,11 @@ pub struct ModelMetrics {
     pub challenger_version: IntGauge,
     challenger_shares: [Gauge; 2],
     rollout_steps: Vec<IntCounter>,
+    /// Activations that were forced against the gate.
+    pub gate_overrides: IntCounter,
     loads: Vec<IntCounter>,
     swaps: Vec<IntCounter>,
+    gate_decisions: Vec<IntCounter>,
 }
 
 impl ModelMetrics {
@@ -359,6 +380,11 @@ impl ModelMetrics {
     /// The counter of what rollouts did.
     pub fn rollout_steps(&self, step: RolloutStep) -> &IntCounter {
         &self.rollout_steps[step as usize]
+    }
+
+    /// The counter of what the gate said.
+    pub fn gate_decisions(&self, verdict: GateVerdict) -> &IntCounter {
+        &self.gate_decisions[verdict as usize]
     }
 
     /// The counter of versions opened with this result.
@@ -447,6 +473,11 @@ impl Metrics {
                 .collect(),
             loads: result(&self.loads),
             swaps: result(&self.swaps),
+            gate_overrides: self.gate_overrides.with_label_values(&[model]),
+            gate_decisions: GateVerdict::ALL
+                .iter()
+                .map(|verdict| self.gate_decisions.with_label_values(&[model, verdict.as_str()]))
+                .collect(),
         }
     }
 

@@ -79,7 +79,7 @@ impl TryFrom<f64> for Share {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked first")]
     fn try_from(value: f64) -> Result<Self, InvalidShare> {
-        if !(value <= 1.0) {
+        if value.is_nan() || 1.0 < value {
             return Err(InvalidShare);
         }
         let parts = (value * f64::from(Self::WHOLE)).round();

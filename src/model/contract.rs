@@ -4,13 +4,38 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Version;
 use super::signature::{Feature, Signature, TensorSpec};
 
-/// What callers of a model may rely on: every input, output, feature and class of the signature that it was made from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+/// What callers of a model may rely on: every input, output, feature and class of the signature that it was made from, unless
+/// the model's owner promises less.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Contract {
     signature: Signature,
+    policy: ContractPolicy,
+}
+
+/// `[contract]` of `model.toml`: what the owner promises instead of all that the first activated version offered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContractPolicy {
+    /// The version whose signature is promised; the one that was recorded at the first activation where it is left out.
+    pub version: Option<Version>,
+    /// Features that callers may rely on; all where it is left out.
+    pub features: Option<Vec<String>>,
+    /// Inputs that callers may rely on; those with a promised feature, or without any, where it is left out.
+    pub inputs: Option<Vec<String>>,
+    /// Outputs that callers may rely on; all where it is left out.
+    pub outputs: Option<Vec<String>>,
+}
+
+/// A name in `[contract]` that the promised signature does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("contract.{key}: expected some of {}, got {got:?}", known.join(", "))]
+pub struct UnknownPart {
+    key: &'static str,
+    known: Vec<String>,
+    got: String,
 }
 
 /// One way in which a signature breaks a contract.
@@ -32,23 +57,61 @@ impl fmt::Display for Breach {
 
 impl From<Signature> for Contract {
     fn from(signature: Signature) -> Self {
-        Self { signature }
+        Self { signature, policy: ContractPolicy::default() }
     }
 }
 
 impl Contract {
+    /// The contract of `signature` as far as the owner promises it.
+    ///
+    /// # Errors
+    /// [`UnknownPart`] where the owner promises what the signature does not have.
+    pub fn new(signature: Signature, policy: ContractPolicy) -> Result<Self, UnknownPart> {
+        let tensors = |specs: &[TensorSpec]| specs.iter().map(|spec| spec.name.clone()).collect::<Vec<_>>();
+        let features = signature.features.iter().map(|feature| feature.name.clone()).collect();
+        let named = [
+            ("features", &policy.features, features),
+            ("inputs", &policy.inputs, tensors(&signature.inputs)),
+            ("outputs", &policy.outputs, tensors(&signature.outputs)),
+        ];
+        for (key, promised, known) in named {
+            if let Some(got) = promised.iter().flatten().find(|name| !known.contains(name)) {
+                return Err(UnknownPart { key, got: got.clone(), known });
+            }
+        }
+        Ok(Self { signature, policy })
+    }
+
+    fn promises_feature(&self, name: &str) -> bool {
+        self.policy.features.as_ref().is_none_or(|promised| promised.iter().any(|known| known == name))
+    }
+
+    fn promises_input(&self, name: &str) -> bool {
+        match &self.policy.inputs {
+            Some(promised) => promised.iter().any(|known| known == name),
+            None => {
+                let mut features = self.signature.features.iter().filter(|feature| feature.input == name).peekable();
+                features.peek().is_none() || features.any(|feature| self.promises_feature(&feature.name))
+            }
+        }
+    }
+
+    fn promises_output(&self, name: &str) -> bool {
+        self.policy.outputs.as_ref().is_none_or(|promised| promised.iter().any(|known| known == name))
+    }
+
     /// Every way in which `offered` breaks the contract; empty where it satisfies it. A version may widen the contract: an
     /// optional feature or another output is no breach.
     pub fn breaches(&self, offered: &Signature) -> Vec<Breach> {
         let promised = &self.signature;
         let mut breaches = Vec::new();
-        for spec in &promised.inputs {
+        for spec in promised.inputs.iter().filter(|spec| self.promises_input(&spec.name)) {
             compare_tensor("input", spec, &offered.inputs, &mut breaches);
         }
-        for spec in &promised.outputs {
+        for spec in promised.outputs.iter().filter(|spec| self.promises_output(&spec.name)) {
             compare_tensor("output", spec, &offered.outputs, &mut breaches);
         }
-        for feature in &promised.features {
+        for feature in promised.features.iter().filter(|feature| self.promises_feature(&feature.name)) {
             compare_feature(feature, offered, &mut breaches);
         }
         for feature in &offered.features {
@@ -166,5 +229,18 @@ mod tests {
             &[("a", false)],
             &[r#"feature "a": the contract promises that it may be left out, the version offers a required feature"#],
         );
+    }
+
+    #[test]
+    fn an_owner_may_promise_less() {
+        let (all, less) = (signature(&[("a", false), ("b", false)]), signature(&[("a", false)]));
+        let policy = ContractPolicy { features: Some(vec!["a".to_owned()]), ..ContractPolicy::default() };
+        let contract = Contract::new(all.clone(), policy).unwrap();
+        assert_eq!(contract.breaches(&less), [], "what is not promised may go");
+        assert_eq!(contract.breaches(&all), [], "what callers send already is no new demand");
+        assert_eq!(contract.breaches(&signature(&[("b", false)])).len(), 2, "input and feature a are gone");
+        let policy = ContractPolicy { outputs: Some(vec!["score".to_owned()]), ..ContractPolicy::default() };
+        let error = Contract::new(all, policy).unwrap_err().to_string();
+        assert_eq!(error, r#"contract.outputs: expected some of value, got "score""#);
     }
 }

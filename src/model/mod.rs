@@ -12,7 +12,7 @@ mod name;
 mod signature;
 
 pub use challenge::{InvalidShare, Mode, Share, UnknownMode, key_number, request_number};
-pub use contract::{Breach, Contract};
+pub use contract::{Breach, Contract, ContractPolicy, UnknownPart};
 pub use digest::{Digest, DigestWriter, InvalidDigest};
 pub use golden::{Golden, GoldenMismatch, Tolerance};
 pub use manifest::{CodeRevision, DataFile, FileEntry, Manifest, Producer, Split, Task, Training};

@@ -28,6 +28,9 @@ pub struct Aliases {
     /// Where a roll back goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Version>,
+    /// The version whose signature callers rely on, set by the first activation: `contract.json` has the signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<Version>,
 }
 
 /// How the challenger is tried, and since when.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::RegistryError;
 use super::folder::{Folder, Links};
-use crate::model::{Digest, FileEntry, Golden, Manifest, Version};
+use crate::model::{Digest, FileEntry, Manifest, Version};
 
 /// The artifact's description.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -31,8 +31,10 @@ pub struct Artifact {
     pub model_digest: Digest,
     /// The description; every other part has been held against it.
     pub manifest: Option<Manifest>,
-    /// The golden cases.
-    pub golden: Option<Golden>,
+    /// The SHA-256 of `manifest.json`, and so of everything in the version.
+    pub manifest_digest: Option<Digest>,
+    /// `golden.json` as it is.
+    pub golden: Option<Vec<u8>>,
     /// `profile.json` as it is.
     pub profile: Option<Vec<u8>>,
     /// `evaluation.json` as it is.
@@ -58,13 +60,13 @@ pub(super) fn is_file_name(name: &str) -> bool {
     !name.starts_with('.') && (1..=FILE_NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// Reads and checks the manifest; `None` where there is none.
-pub(super) fn read_manifest(folder: &Folder) -> Result<Option<Manifest>, RegistryError> {
+/// Reads and checks the manifest, and its digest; `None` where there is none.
+pub(super) fn read_manifest(folder: &Folder) -> Result<Option<(Manifest, Digest)>, RegistryError> {
     let Some(bytes) = folder.read(MANIFEST_FILE, MANIFEST_BYTES_MAX, Links::One)? else { return Ok(None) };
     let malformed = |message: String| RegistryError::malformed(folder.path().join(MANIFEST_FILE), &message);
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
     check_manifest(&manifest).map_err(malformed)?;
-    Ok(Some(manifest))
+    Ok(Some((manifest, Digest::of(&bytes))))
 }
 
 /// What the types of a manifest do not say.
@@ -87,7 +89,9 @@ pub(super) fn check_manifest(manifest: &Manifest) -> Result<(), String> {
 
 /// Reads a whole version. No file outside the manifest is looked at.
 pub(super) fn read(folder: &Folder, version: Version, bytes_max: u64) -> Result<Artifact, RegistryError> {
-    let Some(manifest) = read_manifest(folder)? else { return read_bare(folder, version, bytes_max) };
+    let Some((manifest, manifest_digest)) = read_manifest(folder)? else {
+        return read_bare(folder, version, bytes_max);
+    };
     let mut files = BTreeMap::new();
     let mut bytes_left = bytes_max;
     for (name, entry) in &manifest.files {
@@ -98,13 +102,6 @@ pub(super) fn read(folder: &Folder, version: Version, bytes_max: u64) -> Result<
         bytes_left -= entry.bytes;
         files.insert(name.clone(), read_listed(folder, name, entry)?);
     }
-    let golden = match files.remove(GOLDEN_FILE) {
-        Some(bytes) => Some(
-            serde_json::from_slice(&bytes)
-                .map_err(|error| RegistryError::malformed(folder.path().join(GOLDEN_FILE), &error))?,
-        ),
-        None => None,
-    };
     let missing_model = || RegistryError::MissingFile { path: folder.path().join(Manifest::MODEL_FILE) };
     let model_digest = manifest.files.get(Manifest::MODEL_FILE).map(|entry| entry.sha256).ok_or_else(missing_model)?;
     Ok(Artifact {
@@ -112,7 +109,8 @@ pub(super) fn read(folder: &Folder, version: Version, bytes_max: u64) -> Result<
         model: files.remove(Manifest::MODEL_FILE).ok_or_else(missing_model)?,
         model_digest,
         manifest: Some(manifest),
-        golden,
+        manifest_digest: Some(manifest_digest),
+        golden: files.remove(GOLDEN_FILE),
         profile: files.remove(PROFILE_FILE),
         evaluation: files.remove(EVALUATION_FILE),
         extra: files,
@@ -147,6 +145,7 @@ fn read_bare(folder: &Folder, version: Version, bytes_max: u64) -> Result<Artifa
         model_digest: Digest::of(&model),
         model,
         manifest: None,
+        manifest_digest: None,
         golden: None,
         profile: None,
         evaluation: None,

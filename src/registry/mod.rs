@@ -2,13 +2,14 @@
 //!
 //! A registered version never changes. A reader never sees half a version, takes no lock and writes nothing, so a read-only
 //! directory will do. Writers take turns by lock files. Everything takes effect with one rename, so a crash leaves the old
-//! state or the new one (see `journal`). Profiles and evaluations are bytes here, policies are text: others know
+//! state or the new one (see `journal`). Golden cases, profiles, evaluations and verifications are bytes here, policies are text: others know
 //! what they mean.
 //!
 //! Every call blocks on the disk: keep it off the threads that wait for requests.
 
 mod aliases;
 mod artifact;
+mod contract;
 mod draft;
 mod error;
 mod folder;
@@ -18,8 +19,10 @@ mod listing;
 mod lock;
 mod moment;
 mod register;
+mod reports;
 #[cfg(test)]
 mod tests;
+mod verified;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +31,7 @@ use rustix::io::Errno;
 
 pub use aliases::{Aliases, Challenge};
 pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFILE_FILE};
+pub use contract::RecordedContract;
 pub use draft::Draft;
 pub use error::RegistryError;
 pub use history::{Action, Actor, Event, History, Outcome};
@@ -115,7 +119,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where there is no such version, where a file is missing, unsafe, too large or not the one registered, and where the
-    /// manifest or the golden cases make no sense.
+    /// manifest makes no sense.
     pub fn read(&self, name: &ModelName, version: Version) -> Result<Artifact, RegistryError> {
         artifact::read(&self.version_folder(name, version)?, version, self.artifact_bytes_max)
     }
@@ -126,7 +130,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::read`], as far as the manifest goes.
     pub fn manifest(&self, name: &ModelName, version: Version) -> Result<Option<Manifest>, RegistryError> {
-        artifact::read_manifest(&self.version_folder(name, version)?)
+        Ok(artifact::read_manifest(&self.version_folder(name, version)?)?.map(|(manifest, _)| manifest))
     }
 
     /// The text of one of the files that people write; `None` where there is none.

@@ -117,7 +117,8 @@ fn what_is_registered_reads_back() {
     let artifact = case.registry.read(&case.name, Version::FIRST).unwrap();
     assert_eq!(artifact.model, b"graph");
     assert_eq!(artifact.model_digest, Digest::of(b"graph"));
-    assert_eq!(artifact.golden.unwrap().outputs.len(), 1);
+    let golden: Golden = serde_json::from_slice(&artifact.golden.unwrap()).unwrap();
+    assert_eq!(golden.outputs.len(), 1);
     assert_eq!(artifact.profile.unwrap(), b"{\"rows\": 2}");
     assert_eq!(artifact.evaluation, None);
     assert_eq!(artifact.extra["weights.bin"], [7; 100]);

@@ -113,7 +113,7 @@ impl Monitor {
             Err(TryLockError::WouldBlock) => return,
         };
         let Some(builder) = sample.as_mut() else { return };
-        builder.push(inputs, outputs, &[]);
+        builder.push(inputs, outputs);
         if builder.len() < BOOTSTRAP_ROWS {
             return;
         }
@@ -231,6 +231,7 @@ fn window(report: &WindowReport, column: &ColumnReport) -> WindowSample {
         window: report.window.to_string(),
         psi: column.psi,
         psi_corrected: column.psi_corrected,
+        thresholds: [("warn", column.warn_at), ("critical", column.critical_at)],
         chi2_pvalue: column.p,
         rows: column.rows,
         status: column.status.code(),

@@ -95,6 +95,20 @@ pub enum TrainError {
         /// What is there.
         got: Digest,
     },
+    /// The holdout that the gate names is not there.
+    #[error(
+        "gate.toml holdout {uri:?}: expected a file in {}, found none; put it back, or name another one in gate.toml",
+        folder.display()
+    )]
+    HoldoutMissing {
+        /// The file.
+        uri: String,
+        /// What it is relative to.
+        folder: PathBuf,
+    },
+    /// The contract in `model.toml` is not understood.
+    #[error("model.toml: {0}")]
+    ModelFile(String),
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {

@@ -13,11 +13,13 @@ pub mod pipeline;
 mod progress;
 mod run;
 pub mod split;
+mod validation;
 
 pub use error::TrainError;
 pub use pipeline::{Pipeline, PipelineError, PipelineFile, SplitSection};
 pub use progress::{Progress, Silent, Stage};
 pub use run::{
-    CandidateReport, ChampionScores, EvaluationFile, ForeignOptions, Scored, SliceScore, TrainOptions, TrainReport,
-    evaluate, register_foreign, train,
+    Ask, CandidateReport, ChampionScores, Evaluated, EvaluationFile, ForeignOptions, Scored, SliceScore, TrainOptions,
+    TrainReport, evaluate, register_foreign, train,
 };
+pub use validation::ValidationBy;

@@ -11,6 +11,7 @@ use crate::model::{Digest, FeatureKind, InvalidName, ModelName, Task};
 
 use super::data::{FeatureColumn, LabelKind, Schema, parse_time};
 use super::fit::{Algorithm, GbdtParams, LinearParams};
+use super::validation::ValidationBy;
 
 /// Why a pipeline file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -174,9 +175,12 @@ pub enum SplitSection {
         /// Holdout rows are before this time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holdout_until: Option<String>,
-        /// The latest share of the training rows stops the fit early; 0 switches it off.
+        /// The share of the training rows that chooses the number of boosting rounds; 0 switches it off.
         #[serde(default = "default_validation")]
         validation: f64,
+        /// Which of them.
+        #[serde(default)]
+        validation_by: ValidationBy,
     },
     /// Rows are held out by the hash of their id: a row stays on its side however the data grow.
     Hash {
@@ -185,7 +189,7 @@ pub enum SplitSection {
         /// Another seed gives another split.
         #[serde(default)]
         seed: u64,
-        /// The share of the training rows that stops the fit early; 0 switches it off.
+        /// The share of the training rows that chooses the number of boosting rounds; 0 switches it off.
         #[serde(default = "default_validation")]
         validation: f64,
     },
@@ -201,7 +205,7 @@ fn default_validation() -> f64 {
 pub struct FitSection {
     /// The algorithms to fit; the controlled holdout chooses among them.
     pub algorithms: Vec<Algorithm>,
-    /// The seed of everything random (golden cases, bootstrap).
+    /// The seed of everything random (validation rows of a split by time, bootstrap).
     pub seed: u64,
     /// Threads of the fit. The model is the same for any number.
     pub threads: usize,
@@ -488,6 +492,7 @@ mod tests {
             holdout_from: None,
             holdout_until: Some("2013-02-01".to_owned()),
             validation: 0.1,
+            validation_by: ValidationBy::Blocks,
         };
         let error = pipeline.validate().unwrap_err().to_string();
         assert!(error.starts_with("pipeline key split.holdout_until"), "{error}");

@@ -2,6 +2,7 @@
 
 use super::data::{Table, parse_time};
 use super::pipeline::SplitSection;
+use super::validation::unit;
 
 /// Row numbers of a table, each list in rising order; no row is in two lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,15 +16,19 @@ pub struct Rows {
 }
 
 impl SplitSection {
-    /// Splits the rows of `table`.
-    pub fn rows(&self, table: &Table) -> Rows {
+    /// Splits the rows of `table`. Another `seed` chooses other validation rows in a split by time.
+    pub fn rows(&self, table: &Table, seed: u64) -> Rows {
         match self {
-            Self::Time { validation, .. } => self.by_time(table, *validation),
+            Self::Time { validation, validation_by, .. } => {
+                let mut rows = self.by_time(table);
+                (rows.train, rows.validation) = validation_by.part(table, rows.train, *validation, seed);
+                rows
+            }
             Self::Hash { holdout, seed, validation } => by_hash(table, *holdout, *seed, *validation),
         }
     }
 
-    fn by_time(&self, table: &Table, validation: f64) -> Rows {
+    fn by_time(&self, table: &Table) -> Rows {
         let [from, until, holdout_from, holdout_until] = self.bounds();
         let mut rows = Rows::default();
         for (row, &time) in (0_u32..).zip(&table.times) {
@@ -32,14 +37,6 @@ impl SplitSection {
             } else if holdout_from <= time && time < holdout_until {
                 rows.holdout.push(row);
             }
-        }
-        let mut times: Vec<i64> = rows.train.iter().map(|&row| table.times[row as usize]).collect();
-        let n_validation = share_of(times.len(), validation);
-        if 0 < n_validation {
-            let cut_index = times.len() - n_validation;
-            let cut = *times.select_nth_unstable(cut_index).1;
-            // Rows of one time stay together.
-            (rows.train, rows.validation) = rows.train.iter().partition(|&&row| table.times[row as usize] < cut);
         }
         rows
     }
@@ -67,29 +64,23 @@ impl SplitSection {
     /// The rule in words, for the manifest.
     pub fn rule(&self) -> String {
         match self {
-            Self::Time { train_from, train_until, holdout_from, holdout_until, validation } => {
+            Self::Time { train_from, train_until, holdout_from, holdout_until, validation, validation_by } => {
                 let from = train_from.as_ref().map_or_else(String::new, |from| format!("{from} <= "));
                 let held_from = holdout_from.as_ref().unwrap_or(train_until);
                 let until = holdout_until.as_ref().map_or_else(String::new, |until| format!(" < {until}"));
-                let stop = validates(*validation, ", its latest ");
+                let stop = validates(*validation, ", ", &format!(" {}", validation_by.words()));
                 format!("train: {from}time < {train_until}{stop}; holdout: {held_from} <= time{until}")
             }
             Self::Hash { holdout, seed, validation } => {
-                let stop = validates(*validation, "; of the rest ");
+                let stop = validates(*validation, "; of the rest ", "");
                 format!("holdout: hash of the id below {holdout} (seed {seed}){stop}")
             }
         }
     }
 }
 
-fn validates(share: f64, before: &str) -> String {
-    if 0.0 < share { format!("{before}{share} validates") } else { String::new() }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count is a count")]
-#[expect(clippy::cast_precision_loss, reason = "at most 2^26 rows")]
-fn share_of(n_rows: usize, share: f64) -> usize {
-    (n_rows as f64 * share) as usize
+fn validates(share: f64, before: &str, how: &str) -> String {
+    if 0.0 < share { format!("{before}{share}{how} validates") } else { String::new() }
 }
 
 fn by_hash(table: &Table, holdout: f64, seed: u64, validation: f64) -> Rows {
@@ -115,15 +106,10 @@ fn is_below(id: u64, seed: u64, share: f64) -> bool {
     unit(id, seed) < share
 }
 
-/// A number in [0, 1) that depends on every bit of `id` and `seed`.
-#[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-fn unit(id: u64, seed: u64) -> f64 {
-    (super::data::stable_hash(&id.to_le_bytes(), seed) >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trainer::ValidationBy;
 
     fn time_split(holdout_until: Option<&str>, validation: f64) -> SplitSection {
         SplitSection::Time {
@@ -132,28 +118,29 @@ mod tests {
             holdout_from: None,
             holdout_until: holdout_until.map(str::to_owned),
             validation,
+            validation_by: ValidationBy::Latest,
         }
     }
 
     #[test]
     fn the_latest_training_rows_validate_and_the_future_is_held_out() {
         let table = Table { times: (0..100).rev().collect(), ..Table::default() };
-        let rows = time_split(Some("90"), 0.1).rows(&table);
+        let rows = time_split(Some("90"), 0.1).rows(&table, 1);
         assert_eq!((rows.train.len(), rows.validation.len(), rows.holdout.len()), (72, 8, 10));
         let latest = rows.train.iter().map(|&row| table.times[row as usize]).max();
         assert_eq!(latest, Some(71));
         assert!(rows.holdout.iter().all(|&row| (80..90).contains(&table.times[row as usize])));
-        assert!(time_split(None, 0.0).rows(&table).validation.is_empty());
+        assert!(time_split(None, 0.0).rows(&table, 1).validation.is_empty());
     }
 
     #[test]
     fn a_hash_split_keeps_a_row_on_its_side() {
         let split = SplitSection::Hash { holdout: 0.2, seed: 7, validation: 0.1 };
         let ids: Vec<u64> = (0..10_000_u64).map(|id| super::super::data::stable_hash(&id.to_le_bytes(), 0)).collect();
-        let all = split.rows(&Table { ids: ids.clone(), ..Table::default() });
+        let all = split.rows(&Table { ids: ids.clone(), ..Table::default() }, 1);
         assert!((1_850..2_150).contains(&all.holdout.len()), "{}", all.holdout.len());
         assert!((700..900).contains(&all.validation.len()), "{}", all.validation.len());
-        let first = split.rows(&Table { ids: ids[..100].to_vec(), ..Table::default() });
+        let first = split.rows(&Table { ids: ids[..100].to_vec(), ..Table::default() }, 1);
         assert_eq!(first.holdout, all.holdout.iter().copied().filter(|&row| row < 100).collect::<Vec<_>>());
     }
 }

@@ -1,18 +1,25 @@
 //! May this version serve? It is opened, held against its golden cases and its contract, and warmed up.
 //!
-//! Verification is what stands between the registry and a slot: nothing serves that has not come through
-//! [`verify`]. It never touches what serves now.
+//! Verification is what stands between the registry and a slot: nothing serves that has not come through an [`Examiner`],
+//! which opens it in a child process. It never touches what serves now.
 
+mod examine;
+mod kept;
+mod refusal;
 mod warm_up;
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::engine::{EngineError, Limits, Plan};
-use crate::model::{Breach, Contract, Golden, GoldenMismatch, Mismatch, Signature};
+use crate::child::Sandbox;
+use crate::engine::{Limits, Plan};
+use crate::model::{Contract, Golden, Signature};
 use crate::tensor::NamedTensor;
 
+pub use examine::{COMMAND, Examiner, Finding, answer};
+pub use kept::Kept;
+pub use refusal::Refusal;
 pub use warm_up::{BatchLatency, WarmUp};
 
 /// What is to be verified.
@@ -22,10 +29,8 @@ pub struct Candidate<'a> {
     pub model: &'a [u8],
     /// The signature in the manifest; a bare graph has none.
     pub signature: Option<&'a Signature>,
-    /// The golden cases; a bare graph has none.
-    pub golden: Option<&'a Golden>,
-    /// What callers of the model rely on; a first version has none to keep.
-    pub contract: Option<&'a Contract>,
+    /// The golden cases, as the file has them; a bare graph has none.
+    pub golden: Option<&'a [u8]>,
 }
 
 /// A version that may serve.
@@ -38,53 +43,24 @@ pub struct Verified {
 }
 
 /// What verification measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     /// Rows of the golden cases that came out right; 0 where there are none.
     pub golden_rows: usize,
     /// Time to parse and optimise the graph, milliseconds.
     pub open_ms: f64,
+    /// The most memory that the child had resident; nothing where no child was used, or the system does not tell.
+    pub peak_memory_bytes: Option<u64>,
+    /// How far the kernel held the child back from files and the network; nothing where no child was used.
+    pub sandbox: Option<Sandbox>,
     /// Whether the outputs have one row a row of input, each as if it were run alone, so that requests can share a run.
     pub follows_rows: bool,
     /// Median time of a run by rows in the batch.
     pub latency: Vec<BatchLatency>,
 }
 
-/// Why a version may not serve.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Refusal {
-    /// The engine cannot open or run it.
-    #[error("the model cannot be served: {0}")]
-    Engine(#[from] EngineError),
-    /// A golden case comes out differently.
-    #[error(
-        "{0}; the graph does not do here what it did where it was made: register it again with golden cases made from it"
-    )]
-    Golden(#[from] GoldenMismatch),
-    /// The golden cases do not fit the signature.
-    #[error("golden.json: {0}; make the golden cases again")]
-    GoldenInputs(#[from] Mismatch),
-    /// Callers could not go on as they do.
-    #[error("it breaks the model's contract: {}; register it under another model name instead", breaches_text(.0))]
-    Contract(Vec<Breach>),
-}
-
-fn breaches_text(breaches: &[Breach]) -> String {
-    breaches.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-impl Refusal {
-    /// A stable word for the kind of refusal.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Engine(_) => "model_unusable",
-            Self::Golden(_) | Self::GoldenInputs(_) => "golden_mismatch",
-            Self::Contract(_) => "contract_broken",
-        }
-    }
-}
-
-/// Opens, checks and warms up a version.
+/// Opens, checks and warms up a version in this process.
 ///
 /// # Errors
 /// [`Refusal`] says why it may not serve. Nothing else was touched.
@@ -92,15 +68,23 @@ pub fn verify(candidate: Candidate<'_>, limits: &Limits) -> Result<Verified, Ref
     let started = Instant::now();
     let plan = Plan::load(candidate.model, candidate.signature, limits)?;
     let open_ms = millis(started.elapsed());
-    if let Some(contract) = candidate.contract {
-        let breaches = contract.breaches(plan.signature());
-        if !breaches.is_empty() {
-            return Err(Refusal::Contract(breaches));
-        }
-    }
-    let golden_rows = candidate.golden.map_or(Ok(0), |golden| check_golden(&plan, golden))?;
-    let WarmUp { follows_rows, latency } = warm_up::warm_up(&plan, candidate.golden);
-    Ok(Verified { plan, report: Report { golden_rows, open_ms, follows_rows, latency } })
+    let golden: Option<Golden> = candidate
+        .golden
+        .map(|text| serde_json::from_slice(text).map_err(|error| Refusal::GoldenText(error.to_string())))
+        .transpose()?;
+    let golden_rows = golden.as_ref().map_or(Ok(0), |golden| check_golden(&plan, golden))?;
+    let WarmUp { follows_rows, latency } = warm_up::warm_up(&plan, golden.as_ref())?;
+    let report = Report { golden_rows, open_ms, peak_memory_bytes: None, sandbox: None, follows_rows, latency };
+    Ok(Verified { plan, report })
+}
+
+/// Whether callers of the model can go on as they do; a first version has no contract to keep.
+///
+/// # Errors
+/// [`Refusal::Contract`] says what they would miss.
+pub fn keeps(contract: Option<&Contract>, signature: &Signature) -> Result<(), Refusal> {
+    let breaches = contract.map_or_else(Vec::new, |contract| contract.breaches(signature));
+    if breaches.is_empty() { Ok(()) } else { Err(Refusal::Contract(breaches)) }
 }
 
 /// Runs the golden cases; gives back how many rows were right.

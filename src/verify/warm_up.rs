@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::millis;
-use crate::engine::Plan;
+use super::{Refusal, millis};
+use crate::engine::{EngineError, Plan};
 use crate::model::{Golden, Signature, TensorSpec, Tolerance};
 use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
@@ -21,7 +21,8 @@ const PROBE_ROWS: usize = 4;
 const PROBE_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-3 };
 
 /// Time of a run of one batch size.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BatchLatency {
     /// Rows in the batch.
     pub rows: usize,
@@ -40,20 +41,26 @@ pub struct WarmUp {
 
 /// Runs `plan` on its golden inputs (repeated), else on made-up ones. A model that fails on these is not refused: it may not
 /// take them, and its golden cases have been checked before. It is never batched then.
-pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> WarmUp {
+///
+/// # Errors
+/// Where a run asks for more memory than there is.
+pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> Result<WarmUp, Refusal> {
     let recorded = golden.and_then(|golden| plan.signature().check(golden.inputs.clone()).ok());
     let recorded: Option<Vec<Tensor>> = recorded.map(|checked| checked.tensors().to_vec());
     // One row over and over cannot show whether rows are mixed.
     let several = |rows: &&Vec<Tensor>| rows.iter().all(|tensor| 1 < tensor.n_rows());
     let probed = recorded.as_ref().filter(several).cloned().or_else(|| made_up(plan.signature()));
-    let mut follows_rows = probed.and_then(|rows| is_row_wise(plan, &rows)).unwrap_or(false);
+    let mut follows_rows = match probed {
+        Some(rows) => is_row_wise(plan, &rows)?.unwrap_or(false),
+        None => false,
+    };
     let Some(rows) = recorded.or_else(|| made_up(plan.signature())) else {
-        return WarmUp { follows_rows: false, latency: Vec::new() };
+        return Ok(WarmUp { follows_rows: false, latency: Vec::new() });
     };
     let mut latency = Vec::new();
     for n_rows in BATCHES {
         let Some(inputs) = repeated(&rows, n_rows) else { break };
-        let Some((median, follows)) = timed(plan, &inputs, n_rows) else {
+        let Some((median, follows)) = timed(plan, &inputs, n_rows)? else {
             follows_rows = false;
             break;
         };
@@ -64,13 +71,22 @@ pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> WarmUp {
             break;
         }
     }
-    WarmUp { follows_rows, latency }
+    Ok(WarmUp { follows_rows, latency })
+}
+
+/// The outputs; `None` where the model fails on the values.
+fn run(plan: &Plan, inputs: &[Tensor]) -> Result<Option<Vec<Tensor>>, Refusal> {
+    match plan.run(inputs) {
+        Ok(outputs) => Ok(Some(outputs)),
+        Err(error @ EngineError::OutOfMemory(_)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Whether rows that run together come out as they do alone. An operator over axis 0 (a softmax, a mean, a sort, a scale
 /// of quantisation) mixes them: then no request may share a run with another's. `None` where a run fails.
-fn is_row_wise(plan: &Plan, rows: &[Tensor]) -> Option<bool> {
-    let rows = repeated(rows, PROBE_ROWS)?;
+fn is_row_wise(plan: &Plan, rows: &[Tensor]) -> Result<Option<bool>, Refusal> {
+    let Some(rows) = repeated(rows, PROBE_ROWS) else { return Ok(None) };
     let named = |outputs: Vec<Tensor>| -> Vec<NamedTensor> {
         let specs = plan.signature().outputs.iter();
         specs.zip(outputs).map(|(spec, tensor)| NamedTensor { name: spec.name.clone(), tensor }).collect()
@@ -78,29 +94,29 @@ fn is_row_wise(plan: &Plan, rows: &[Tensor]) -> Option<bool> {
     let part = |tensors: &[Tensor], row: usize| -> Vec<Tensor> {
         tensors.iter().map(|tensor| tensor.slice_rows(row..row + 1)).collect()
     };
-    let together = plan.run(&rows).ok()?;
+    let Some(together) = run(plan, &rows)? else { return Ok(None) };
     for row in 0..PROBE_ROWS {
-        let outputs = named(plan.run(&part(&rows, row)).ok()?);
+        let Some(outputs) = run(plan, &part(&rows, row))?.map(named) else { return Ok(None) };
         let alone = Golden { tolerance: PROBE_TOLERANCE, inputs: Vec::new(), outputs };
         if alone.compare(&named(part(&together, row))).is_err() {
-            return Some(false);
+            return Ok(Some(false));
         }
     }
-    Some(true)
+    Ok(Some(true))
 }
 
-fn timed(plan: &Plan, inputs: &[Tensor], rows: usize) -> Option<(Duration, bool)> {
+fn timed(plan: &Plan, inputs: &[Tensor], rows: usize) -> Result<Option<(Duration, bool)>, Refusal> {
     let mut times = Vec::with_capacity(RUNS);
     let begun = Instant::now();
     let mut follows = true;
     while times.len() < RUNS && (times.is_empty() || begun.elapsed() < TIME_MAX) {
         let started = Instant::now();
-        let outputs = plan.run(inputs).ok()?;
+        let Some(outputs) = run(plan, inputs)? else { return Ok(None) };
         times.push(started.elapsed());
         follows = outputs.iter().all(|output| output.shape().first() == Some(&rows));
     }
     times.sort_unstable();
-    Some((*times.get(times.len() / 2)?, follows))
+    Ok(times.get(times.len() / 2).map(|median| (*median, follows)))
 }
 
 /// `rows` rows, taken from `inputs` over and over.
@@ -174,7 +190,7 @@ mod tests {
         let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
         let model = ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() };
         let plan = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap();
-        let WarmUp { follows_rows, latency } = warm_up(&plan, None);
+        let WarmUp { follows_rows, latency } = warm_up(&plan, None).unwrap();
         assert_eq!((follows_rows, latency.len()), (expected, BATCHES.len()));
     }
 
@@ -186,7 +202,7 @@ mod tests {
             let path = case.unwrap().path().join("model.onnx");
             let Ok(bytes) = std::fs::read(&path) else { continue };
             let Ok(plan) = Plan::load(&bytes, None, &Limits::default()) else { continue };
-            assert!(warm_up(&plan, None).follows_rows, "{}", path.display());
+            assert!(warm_up(&plan, None).unwrap().follows_rows, "{}", path.display());
             n_models += 1;
         }
         assert!(50 < n_models, "{n_models} models");

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference};
+use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference, Rung};
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
     CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Mode, Producer, Share,
     Signature, Split, Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Challenge, Event, Moment, Outcome, PolicyFile};
+use gudgeon::registry::{Action, Actor, Aliases, Challenge, Event, Moment, Outcome, PolicyFile, RecordedContract};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
 use gudgeon::trainer::{ChampionScores, EvaluationFile, Scored, SliceScore};
+use gudgeon::verify::{BatchLatency, Kept};
 use regex::Regex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -99,6 +100,21 @@ fn the_fields_of_the_manifest() {
 }
 
 #[test]
+fn the_fields_of_a_kept_verification() {
+    let report = gudgeon::verify::Report {
+        golden_rows: 1,
+        open_ms: 1.0,
+        peak_memory_bytes: Some(1),
+        sandbox: Some(gudgeon::child::Sandbox::Full),
+        follows_rows: true,
+        latency: vec![BatchLatency { rows: 1, median_ms: 1.0 }],
+    };
+    let digest = Digest::of(b"");
+    check_json("### .verified/&lt;version&gt;.json", &[json(&Kept::new(digest, Some(digest), report))]);
+    assert!(section(PAGE, "### .verified/&lt;version&gt;.json").contains(&format!("`{}`", Kept::FORMAT)));
+}
+
+#[test]
 fn the_fields_of_golden_cases() {
     let tensor = || NamedTensor { name: "x".to_owned(), tensor: Tensor::column(Data::Fp32(vec![1.0])) };
     let golden =
@@ -124,8 +140,13 @@ fn the_fields_of_a_profile() {
         seen_once: 1,
         seen_twice: 0,
     };
-    let column =
-        |name: &str, reference| ColumnProfile { name: name.to_owned(), missing: 0, calibrated: Some(0.1), reference };
+    let calibrated = vec![Rung { rows: 400, psi: Some(0.1), missing: 0.0 }];
+    let column = |name: &str, reference| ColumnProfile {
+        name: name.to_owned(),
+        missing: 0,
+        calibrated: calibrated.clone(),
+        reference,
+    };
     let columns = vec![column("x", Reference::Numeric(numeric)), column("y", Reference::Categorical(categorical))];
     check_json("### profile.json", &[json(&Profile::new(2, columns).unwrap())]);
     assert!(section(PAGE, "### profile.json").contains(&format!("`{}`", Profile::FORMAT)));
@@ -149,8 +170,13 @@ fn the_fields_of_an_evaluation() {
     };
     let slice =
         SliceScore { column: String::new(), level: String::new(), n: 1, metric, value: 0.5, champion: Some(0.5) };
-    let digests =
-        Digests { champion: Some(digest), challenger: Some(digest), holdout: Some(digest), gate: Some(digest) };
+    let digests = Digests {
+        champion: Some(digest),
+        challenger: Some(digest),
+        holdout: Some(digest),
+        source: Some(digest),
+        gate: Some(digest),
+    };
     let evaluation = EvaluationFile {
         format: String::new(),
         holdout_sha256: digest,
@@ -166,6 +192,7 @@ fn the_fields_of_an_evaluation() {
         parity_max_abs: 0.0,
         gate: Some(Report {
             verdict: Verdict::Pass,
+            made_by: String::new(),
             metric,
             confidence: 0.95,
             checks: vec![check],
@@ -182,8 +209,21 @@ fn the_fields_of_aliases_and_history() {
     let share = Share::ALL;
     let challenge = Challenge { mode: Mode::Shadow, share, step: Some(1), since: Moment::now() };
     let challenge = Some(challenge);
-    let aliases = Aliases { generation: 1, champion: version, challenger: version, challenge, previous: version };
+    let aliases = Aliases {
+        generation: 1,
+        champion: version,
+        challenger: version,
+        challenge,
+        previous: version,
+        contract: version,
+    };
     check_json("### aliases.json", &[json(&aliases)]);
+    let specs = || vec![TensorSpec { name: "x".to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(1)] }];
+    let signature = Signature { inputs: specs(), outputs: specs(), features: Vec::new(), classes: Vec::new() };
+    let format = RecordedContract::FORMAT.to_owned();
+    let contract = RecordedContract { format, version: Version::FIRST, signature };
+    check_json("### contract.json", &[json(&contract)]);
+    assert!(section(PAGE, "### contract.json").contains(&format!("`{}`", RecordedContract::FORMAT)));
     let event = Event {
         at: String::new(),
         actor: Actor { who: String::new(), from: Some(String::new()) },
@@ -223,6 +263,7 @@ fn keys<T: DeserializeOwned>(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_keys_of_model_toml() {
     check_first_column(PAGE, "### model.toml", &keys::<ModelPolicy>("zzz = 1"));
+    check_first_column(PAGE, "#### [contract]", &keys::<ModelPolicy>("[contract]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
     check_first_column(PAGE, "#### [rollout]", &keys::<ModelPolicy>("[rollout]\nzzz = 1"));
     check_first_column(PAGE, "#### [[rollout.step]]", &keys::<ModelPolicy>("[[rollout.step]]\nzzz = 1"));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args as _;
 use gudgeon::config::{RawConfig, settings};
 use gudgeon::metrics::{
-    Agreement, CanaryOutcome, ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, Listener, Metrics, OpResult,
-    Outcome, Role, RolloutStep, ShadowOutcome, StatusClass, WindowSample,
+    Agreement, CanaryOutcome, ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, GateVerdict, Listener, Metrics,
+    OpResult, Outcome, Role, RolloutStep, ShadowOutcome, StatusClass, WindowSample,
 };
 use regex::Regex;
 
@@ -60,6 +60,7 @@ fn every_label_value_is_in_the_reference() {
     let rows = [
         ("outcome", values(Outcome::ALL.iter().map(|value| value.as_str()).collect())),
         ("result", values(OpResult::ALL.iter().map(|value| value.as_str()).collect())),
+        ("verdict", values(GateVerdict::ALL.iter().map(|value| value.as_str()).collect())),
         ("listener", values(Listener::ALL.iter().map(|value| value.as_str()).collect())),
         ("status", values(StatusClass::ALL.iter().map(|value| value.as_str()).collect())),
     ];
@@ -118,7 +119,15 @@ impl DriftSource for OneColumn {
 
     fn columns(&self) -> Vec<ColumnSample> {
         let window = "1h".to_owned();
-        let window = WindowSample { window, psi: 0.0, psi_corrected: 0.0, chi2_pvalue: 1.0, rows: 1, status: -1 };
+        let window = WindowSample {
+            window,
+            psi: 0.0,
+            psi_corrected: 0.0,
+            thresholds: [("warn", 0.1), ("critical", 0.25)],
+            chi2_pvalue: 1.0,
+            rows: 1,
+            status: -1,
+        };
         vec![ColumnSample {
             feature: "hour".to_owned(),
             bins: vec![1],

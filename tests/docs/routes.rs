@@ -51,7 +51,7 @@ fn statuses() -> BTreeMap<String, BTreeSet<u16>> {
         found.entry(pair[2].to_owned()).or_default().insert(by_kind[&pair[1]]);
     }
     let refusal = Regex::new(r#"=> "([a-z_]+)""#).unwrap();
-    for code in refusal.captures_iter(&read("src/verify/mod.rs")) {
+    for code in refusal.captures_iter(&read("src/verify/refusal.rs")) {
         found.entry(code[1].to_owned()).or_default().insert(by_kind["Refused"]);
     }
     assert!(30 < found.len(), "the codes were not found: {found:?}");

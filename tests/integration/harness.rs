@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gudgeon::app::Server;
+use gudgeon::child::Isolation;
 use gudgeon::config::{Config, Period, RawConfig};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -36,6 +37,11 @@ pub(crate) fn gudgeon(arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
+/// Versions are opened in children of the binary, as `gudgeon serve` has it.
+pub(crate) fn isolation() -> Isolation {
+    Isolation::Child { binary: env!("CARGO_BIN_EXE_gudgeon").into() }
+}
+
 /// A registry in a temporary folder.
 pub(crate) struct TestRegistry {
     folder: TempDir,
@@ -46,11 +52,11 @@ impl TestRegistry {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// The sample registry: `flights` with its versions and policies, without its data.
+    /// The sample registry: `flights` with its versions and policies, without its data and the gate that needs them.
     pub(crate) fn flights() -> Self {
         let registry = Self::empty();
         let (from, to) = (repository("models/flights"), registry.path().join("flights"));
-        copy(&from, &to, &|name| name != "data");
+        copy(&from, &to, &|name| !matches!(name, "data" | "gate.toml"));
         registry
     }
 
@@ -108,6 +114,15 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start(registry: Arc<TestRegistry>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_in(registry, change, isolation()).await
+    }
+
+    /// As [`Self::start`], with versions opened for the first time where `isolation` says.
+    pub(crate) async fn start_in(
+        registry: Arc<TestRegistry>,
+        change: impl FnOnce(&mut Config),
+        isolation: Isolation,
+    ) -> Self {
         let token = registry.path().join(".token");
         std::fs::write(&token, TOKEN).unwrap();
         let raw = RawConfig {
@@ -120,7 +135,7 @@ impl TestServer {
         config.ops_addr = "127.0.0.1:0".parse().unwrap();
         config.drain_delay = Period::from_millis(0);
         change(&mut config);
-        let server = Server::bind(config).await.unwrap();
+        let server = Server::bind(config, isolation).await.unwrap();
         let (http, ops) = (format!("http://{}", server.http_addr()), format!("http://{}", server.ops_addr()));
         let shutdown = Arc::new(Notify::new());
         let asked = Arc::clone(&shutdown);

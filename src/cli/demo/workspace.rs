@@ -47,6 +47,18 @@ impl Workspace {
         self.models().join("flights").join("pipeline.toml")
     }
 
+    /// Writes another split into the pipeline: training rows before `until`, holdout rows from there to before `holdout_until`.
+    pub(super) fn split(&self, until: &str, holdout_until: &str) -> anyhow::Result<()> {
+        let path = self.pipeline();
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let is_date = |line: &&str| line.starts_with("train_until") || line.starts_with("holdout_until");
+        let split = format!("[split]\ntrain_until = \"{until}\"\nholdout_until = \"{holdout_until}\"");
+        let lines =
+            text.lines().filter(|line| !is_date(line)).map(|line| if line == "[split]" { &split } else { line });
+        let text = lines.collect::<Vec<_>>().join("\n") + "\n";
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// The data of one month of 2013.
     pub(super) fn month(&self, month: u32) -> PathBuf {
         self.models().join("flights").join("data").join(format!("2013-{month:02}.csv.gz"))

@@ -19,8 +19,8 @@ use super::predict::{Pick, find, heavy};
 use super::segments::{Segments, before_verb, verb, without_verb};
 use super::{AppState, json_value, parse_small};
 use crate::drift::WindowReport;
-use crate::lifecycle::{Activation, Actor, Upload};
-use crate::model::{Manifest, ModelName, Version};
+use crate::lifecycle::{Activation, Actor, Force, Lifecycle, Upload};
+use crate::model::{Manifest, Mismatch, ModelName, Version};
 
 pub(super) use guard::guard;
 
@@ -142,6 +142,23 @@ struct Activate {
     version: Version,
     #[serde(default)]
     reason: Option<String>,
+    /// Whether the gate's word is overridden; that needs a reason.
+    #[serde(default)]
+    force: bool,
+}
+
+impl Activate {
+    fn force(&self) -> Result<Force, ApiError> {
+        let has_reason = self.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+        match (self.force, has_reason) {
+            (false, _) => Ok(Force::No),
+            (true, true) => Ok(Force::Yes),
+            (true, false) => {
+                let mismatch = Mismatch::new("reason", "a text that says why the gate is overridden", "none");
+                Err(ApiError::BadInput { face: Face::V1, mismatch })
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -175,9 +192,13 @@ pub(super) async fn steer(
         _ => {}
     }
     let activation: Activation = if verb == "activate" {
-        let expected = "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string";
-        let Activate { version, reason } = parse_small(&body, Face::V1, expected)?;
-        state.lifecycle.run(move |lifecycle| lifecycle.activate(&model, version, actor, reason)).await?
+        let expected =
+            "an object with \"version\", a whole number from 1, and perhaps \"reason\", a string, and \"force\"";
+        let wanted: Activate = parse_small(&body, Face::V1, expected)?;
+        let force = wanted.force()?;
+        let Activate { version, reason, .. } = wanted;
+        let operation = move |lifecycle: &Lifecycle| lifecycle.activate_under((&model, version), force, actor, reason);
+        state.lifecycle.run(operation).await?
     } else {
         let expected = "an object with perhaps \"reason\", a string, or nothing";
         let RollBack { reason } =
@@ -208,7 +229,7 @@ pub(super) async fn register(
     let (parts, body) = request.into_parts();
     let query = Query::<RegisterQuery>::try_from_uri(&parts.uri).map_err(|_| {
         let expected = "label, reason and activate (true or false)";
-        ApiError::BadInput { face: Face::V1, mismatch: crate::model::Mismatch::new("query", expected, "another form") }
+        ApiError::BadInput { face: Face::V1, mismatch: Mismatch::new("query", expected, "another form") }
     })?;
     let Query(RegisterQuery { label, reason, activate }) = query;
     body::expect_bytes(&parts.headers)?;
@@ -232,7 +253,13 @@ pub(super) async fn register(
         // The version is there whatever became of the activation: the answer says both.
         answer["activation"] = match activated {
             Ok(activation) => json!(activation),
-            Err(error) => json!({ "error": error.to_string(), "code": error.kind().1 }),
+            Err(error) => {
+                let mut refusal = json!({ "error": error.to_string(), "code": error.kind().1 });
+                if let Some((name, data)) = error.data() {
+                    refusal[name] = data;
+                }
+                refusal
+            }
         };
     }
     let mut response = json_value(&answer);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::drift::{Profile, ProfileBuilder};
+use crate::drift::{Calibrator, Profile, ProfileBuilder};
 use crate::model::{Feature, FeatureKind, Golden, Signature, Tolerance};
 use crate::tensor::{NamedTensor, Tensor};
 use crate::trainer::TrainError;
@@ -16,7 +16,6 @@ const PROFILE_ROWS_MAX: usize = 60_000;
 const GOLDEN_ROWS: usize = 17;
 /// A level that no data has.
 const UNSEEN: &str = "(unseen)";
-const SECONDS_OF_DAY: i64 = 86_400;
 
 /// Fills in what `rows` show about the features: levels, smallest and largest value.
 pub(super) fn observe(features: &mut [Feature], source: Source<'_>, rows: &[u32]) {
@@ -42,25 +41,40 @@ fn thinned(rows: &[u32], max: usize) -> Vec<u32> {
     rows.iter().copied().step_by(rows.len().div_ceil(max).max(1)).collect()
 }
 
-/// The reference profile of `rows`, with the model's own predictions. Days are its time blocks, where rows have times.
+/// The reference profile of `rows`, with the model's own predictions; calibrated where rows have times.
 pub(super) fn profile(
     model: &Answering<'_>,
     source: Source<'_>,
     rows: &[u32],
     on_rows: &mut dyn FnMut(usize, usize),
 ) -> Result<Profile, TrainError> {
-    let rows = thinned(rows, PROFILE_ROWS_MAX);
+    let sample = thinned(rows, PROFILE_ROWS_MAX);
+    let in_time = in_order_of_time(source.table, rows);
+    let total = sample.len() + in_time.len();
     let mut builder = ProfileBuilder::new(model.signature);
     let mut done = 0;
-    model.run(source, &rows, |batch, inputs, outputs| {
-        let day = |&row: &u32| source.table.times.get(row as usize).map(|time| time.div_euclid(SECONDS_OF_DAY));
-        let blocks: Option<Vec<u32>> =
-            batch.iter().map(|row| day(row).map(|day| u32::try_from(day).unwrap_or(0))).collect();
-        builder.push(inputs, outputs, &blocks.unwrap_or_default());
+    model.run(source, &sample, |batch, inputs, outputs| {
+        builder.push(inputs, outputs);
         done += batch.len();
-        on_rows(done, rows.len());
+        on_rows(done, total);
     })?;
-    Ok(builder.finish()?)
+    let profile = builder.finish()?;
+    // Every row, for a window of live rows is to be held against as many that came one after the other.
+    let mut calibrator = Calibrator::new(&profile, model.signature)?;
+    for step in in_time.chunks_exact(Calibrator::STEP) {
+        model.run(source, step, |_, inputs, outputs| calibrator.push(inputs, outputs))?;
+        done += step.len();
+        on_rows(done, total);
+    }
+    Ok(calibrator.finish(&profile)?)
+}
+
+/// The rows from the earliest to the latest; none where they have no times.
+fn in_order_of_time(table: &Table, rows: &[u32]) -> Vec<u32> {
+    let mut timed: Vec<(i64, u32)> =
+        rows.iter().filter_map(|&row| Some((*table.times.get(row as usize)?, row))).collect();
+    timed.sort_by_key(|&(time, _)| time);
+    timed.into_iter().map(|(_, row)| row).collect()
 }
 
 /// Rows to record: some of `rows`, spread evenly, then three made up of the first: every number missing, every category

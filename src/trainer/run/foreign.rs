@@ -55,10 +55,10 @@ pub fn register_foreign(
         let names: Vec<String> = known.features.iter().map(|feature| feature.name.clone()).collect();
         let source = Source { names: &names, table };
         let rows: Vec<u32> = (0..u32::try_from(table.n_rows()).unwrap_or(u32::MAX)).collect();
+        observe(&mut signature.features, source, &rows);
         let answering = Answering { what: "the graph".to_owned(), plan: &plan, signature: &signature };
         profile = Some(json(&artifact::profile(&answering, source, &rows, &mut |_, _| {})?));
         golden = Some(recorded(&answering, source, &rows)?);
-        observe(&mut signature.features, source, &rows);
     }
     let draft = Draft {
         at: now(),

@@ -2,11 +2,14 @@
 
 mod artifact;
 mod code;
+mod evaluate;
 mod foreign;
+mod latency;
 mod rows;
 mod scores;
 mod session;
 
+pub use evaluate::{Ask, Evaluated, evaluate};
 pub use foreign::{ForeignOptions, register_foreign};
 pub use scores::{ChampionScores, EvaluationFile, Scored, SliceScore};
 
@@ -14,8 +17,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::engine::{Limits, Plan};
-use crate::evaluation::{Metric, Report};
-use crate::model::{Checked, Digest, Feature, Golden, ModelName, Producer, Signature, Split, Task, Training, Version};
+use crate::evaluation::Metric;
+use crate::model::{
+    Checked, ContractPolicy, Digest, Feature, Golden, ModelName, Producer, Signature, Split, Task, Training, Version,
+};
 use crate::registry::{Actor, Draft, Registered, Registry, now};
 use crate::tensor::{Data, Tensor};
 
@@ -118,7 +123,9 @@ pub fn train(
     reports.push(winner.report.clone());
     reports
         .sort_by_key(|report| session.file.pipeline.fit.algorithms.iter().position(|known| *known == report.algorithm));
-    let evaluation = evaluation(&session, &winner, &exported, (champion.as_ref(), &reports, &at))?;
+    let promised = evaluate::promised(registry, &session.name)?;
+    let against = (champion.as_ref(), promised.as_ref());
+    let evaluation = evaluation(&session, &winner, &exported, against, (&reports, &at))?;
     progress.begin(Stage::Register);
     let training = training(&session, &winner.fitted, champion.as_ref().map(|champion| champion.version));
     let split = training.split.clone();
@@ -142,37 +149,6 @@ pub fn train(
     let (primary, model) = (session.metric(), session.name);
     let time = start.elapsed();
     Ok(TrainReport { model, registered, candidates: reports, chosen, primary, evaluation, split, time })
-}
-
-/// Holds registered versions against each other on the gate's holdout: `challenger` against `champion`, or against the
-/// model's champion where none is given.
-///
-/// # Errors
-/// [`TrainError`]; among others where there is no `gate.toml`.
-pub fn evaluate(
-    file: &PipelineFile,
-    registry: &Registry,
-    (challenger, champion): (Version, Option<Version>),
-    limits: &Limits,
-) -> Result<Report, TrainError> {
-    let session = Session::read(file, registry)?;
-    let opponent = match champion {
-        Some(version) => Some(Opponent::open(&session, registry, version, limits)?),
-        None => Opponent::champion(&session, registry, limits)?,
-    };
-    let tested = Opponent::open(&session, registry, challenger, limits)?;
-    let challenger = Challenger {
-        sha256: tested.sha256,
-        bytes: tested.bytes,
-        signature: &tested.signature,
-        predictions: &tested.predictions,
-        parity_mismatches: None,
-        rows_in_training: tested.training.as_ref().and_then(|training| session.holdout_rows_trained_by(training)),
-    };
-    let report = scores::judge(&session, challenger, opponent.as_ref(), &now())?;
-    report.ok_or_else(|| {
-        crate::evaluation::EvaluationError::Gate("expected the file beside the pipeline, got none".to_owned()).into()
-    })
 }
 
 pub(super) fn producer(name: &str) -> Producer {
@@ -341,7 +317,8 @@ fn evaluation(
     session: &Session<'_>,
     winner: &Candidate,
     exported: &Exported,
-    (champion, reports, at): (Option<&Opponent>, &[CandidateReport], &str),
+    (champion, promised): (Option<&Opponent>, Option<&(Signature, ContractPolicy)>),
+    (reports, at): (&[CandidateReport], &str),
 ) -> Result<EvaluationFile, TrainError> {
     let objective = session.objective;
     let metrics = scores::metrics(objective, session.metric());
@@ -354,6 +331,7 @@ fn evaluation(
     let challenger = Challenger {
         sha256: Digest::of(&exported.bytes),
         bytes: exported.bytes.len(),
+        plan: &exported.plan,
         signature: &exported.signature,
         predictions: &winner.predictions,
         parity_mismatches: Some(0),
@@ -372,7 +350,7 @@ fn evaluation(
         champion: champion.map(scores_of).transpose()?,
         slices: scores::slices(session, &winner.predictions, champion)?,
         parity_max_abs: exported.parity_max_abs,
-        gate: scores::judge(session, challenger, champion, at)?,
+        gate: scores::judge(session, challenger, (champion, promised), at)?,
     })
 }
 

@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::engine::Plan;
 use crate::evaluation::{
     Bootstrap, Digests, EvaluationError, Facts, HoldoutPredictions, Labels, Metric, Report, decide, interval, score,
 };
-use crate::model::{Contract, Digest, FeatureKind, Signature, Version};
+use crate::model::{Contract, ContractPolicy, Digest, FeatureKind, Signature, Version};
 use crate::trainer::TrainError;
 use crate::trainer::fit::{Algorithm, Objective};
 
+use super::latency::{Runner, p99_ratio};
 use super::rows::{labels, predictions, texts};
-use super::session::{Opponent, Session};
+use super::session::{Opponent, Session, source_digest};
 
 const CONFIDENCE: f64 = 0.95;
 /// Rows drawn over all replicates: fewer replicates for large holdouts, whose intervals are narrow anyway.
@@ -192,6 +194,7 @@ pub(super) fn slices(
 pub(super) struct Challenger<'a> {
     pub(super) sha256: Digest,
     pub(super) bytes: usize,
+    pub(super) plan: &'a Plan,
     pub(super) signature: &'a Signature,
     pub(super) predictions: &'a [f32],
     /// Rows on which the server differs from the trainer, where that was compared.
@@ -200,11 +203,12 @@ pub(super) struct Challenger<'a> {
     pub(super) rows_in_training: Option<u64>,
 }
 
-/// Holds `challenger` against the gate; `None` without `gate.toml`.
+/// Holds `challenger` against the gate; `None` without `gate.toml`. What callers rely on is `promised`, else what the champion
+/// offers.
 pub(super) fn judge(
     session: &Session<'_>,
     challenger: Challenger<'_>,
-    champion: Option<&Opponent>,
+    (champion, promised): (Option<&Opponent>, Option<&(Signature, ContractPolicy)>),
     now: &str,
 ) -> Result<Option<Report>, TrainError> {
     let Some(gate) = &session.gate else { return Ok(None) };
@@ -213,17 +217,28 @@ pub(super) fn judge(
     let slices = columns.filter_map(|name| Some((name.clone(), texts(source, name, rows)?))).collect();
     #[expect(clippy::cast_precision_loss, reason = "sizes of files")]
     let size_ratio = |champion: &Opponent| challenger.bytes as f64 / champion.bytes.max(1) as f64;
-    let breaches = |champion: &Opponent| {
-        let breaches = Contract::from(champion.signature.clone()).breaches(challenger.signature);
-        breaches.iter().map(ToString::to_string).collect()
+    let contract = match promised {
+        Some((signature, policy)) => Some(
+            Contract::new(signature.clone(), policy.clone())
+                .map_err(|error| TrainError::ModelFile(error.to_string()))?,
+        ),
+        None => champion.map(|champion| Contract::from(champion.signature.clone())),
+    };
+    let breaches =
+        |contract: Contract| contract.breaches(challenger.signature).iter().map(ToString::to_string).collect();
+    let p99_ratio = |champion: &Opponent| {
+        let runner = |plan, signature| Runner { plan, signature };
+        let champion = runner(&champion.plan, &champion.signature);
+        let challenger = runner(challenger.plan, challenger.signature);
+        p99_ratio(champion, challenger, (source, rows), gate.gate.serving.p99_ratio_max)
     };
     let facts = Facts {
         age_days: session.holdout_age_days(now),
         rows_in_training: challenger.rows_in_training,
         parity_mismatches: challenger.parity_mismatches,
-        p99_ratio: None,
+        p99_ratio: champion.and_then(p99_ratio),
         size_ratio: champion.map(size_ratio),
-        breaches: champion.map(breaches),
+        breaches: contract.map(breaches),
     };
     let holdout = HoldoutPredictions {
         labels: labels(source.table, rows, session.objective),
@@ -236,6 +251,7 @@ pub(super) fn judge(
             champion: champion.map(|champion| champion.sha256),
             challenger: Some(challenger.sha256),
             holdout: Some(session.holdout.sha256),
+            source: Some(source_digest(session.file, &gate.gate)?),
             gate: Some(gate.sha256),
         },
     };

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use crate::engine::{Limits, Plan};
 use crate::evaluation::{EvaluationError, Gate, Metric};
-use crate::model::{Alias, DataFile, Digest, ModelName, Signature, Training, Version};
+use crate::model::{Alias, DataFile, Digest, DigestWriter, Golden, ModelName, Signature, Training, Version};
 use crate::registry::{PolicyFile, Registry, RegistryError};
 use crate::trainer::TrainError;
-use crate::trainer::data::{Table, expand, parse_time, read_files};
+use crate::trainer::data::{DataError, Schema, Table, expand, parse_time, read_files};
 use crate::trainer::fit::{FitError, Objective};
 use crate::trainer::pipeline::{FeatureSpec, PipelineFile, SplitSection, TaskKind};
 use crate::trainer::split::Rows;
@@ -55,10 +55,10 @@ impl<'a> Session<'a> {
         let name = file.model_name()?;
         let gate = read_gate(file, registry, &name)?;
         let table = read_table(file, &file.pipeline.data.files)?;
-        let objective = objective(file.pipeline.task, &table)?;
-        let rows = file.pipeline.split.rows(&table);
-        let holdout = match gate.as_ref().and_then(|gate| gate.gate.holdout.uri.as_ref()) {
-            Some(uri) => own_holdout(file, uri, gate.as_ref().and_then(|gate| gate.gate.holdout.sha256))?,
+        let objective = objective(file.pipeline.task, &table.classes)?;
+        let rows = file.pipeline.split.rows(&table, file.pipeline.fit.seed);
+        let holdout = match own_holdout(file, gate.as_ref().map(|gate| &gate.gate))? {
+            Some(holdout) => holdout,
             None => Holdout { own: None, sha256: table.digest_of(&rows.holdout), rows: rows.holdout.clone() },
         };
         let empty = |part| TrainError::EmptySplit { part, n_rows: table.n_rows(), rule: file.pipeline.split.rule() };
@@ -72,6 +72,34 @@ impl<'a> Session<'a> {
         let feature_names = specs.iter().map(|spec| spec.name.clone()).collect();
         let classes = file.pipeline.class_names(&table.classes);
         Ok(Self { file, name, specs, feature_names, objective, classes, table, rows, gate, holdout })
+    }
+
+    /// Reads the gate's own holdout alone: for models without a pipeline, whose training nobody knows. `file` was made up for
+    /// that.
+    pub(super) fn of_gate(file: &'a PipelineFile, registry: &Registry) -> Result<Self, TrainError> {
+        let name = file.model_name()?;
+        let gate = read_gate(file, registry, &name)?;
+        let named = gate.as_ref().map(|gate| &gate.gate);
+        let holdout = own_holdout(file, named)?.ok_or_else(|| {
+            EvaluationError::Gate(
+                "holdout.uri: expected a file, because the model has no pipeline, got none".to_owned(),
+            )
+        })?;
+        let table = holdout.own.as_ref().map_or(&[][..], |table| table.classes.as_slice());
+        let classes = file.pipeline.class_names(table);
+        let specs = file.pipeline.features();
+        Ok(Self {
+            file,
+            name,
+            feature_names: specs.iter().map(|spec| spec.name.clone()).collect(),
+            specs,
+            objective: objective(file.pipeline.task, &classes)?,
+            classes,
+            table: Table::default(),
+            rows: Rows::default(),
+            gate,
+            holdout,
+        })
     }
 
     /// The rows that were read.
@@ -164,19 +192,68 @@ fn read_table(file: &PipelineFile, patterns: &[String]) -> Result<Table, TrainEr
     Ok(read_files(&files, &file.folder, &file.pipeline.schema())?)
 }
 
-fn own_holdout(file: &PipelineFile, uri: &String, sha256: Option<Digest>) -> Result<Holdout, TrainError> {
-    let table = read_table(file, std::slice::from_ref(uri))?;
-    if let (Some(expected), Some(read)) = (sha256, table.files.first())
-        && expected != read.sha256
+/// The file that the gate names; `None` where it names none.
+fn own_holdout(file: &PipelineFile, gate: Option<&Gate>) -> Result<Option<Holdout>, TrainError> {
+    let Some(policy) = gate.map(|gate| &gate.holdout) else { return Ok(None) };
+    let Some(uri) = &policy.uri else { return Ok(None) };
+    let files = holdout_files(file, uri)?;
+    let table = read_files(&files, &file.folder, &holdout_schema(file, policy))?;
+    let got = digest_of_files(&table.files.iter().map(|file| file.sha256).collect::<Vec<_>>());
+    if let Some(expected) = policy.sha256
+        && expected != got
     {
-        return Err(TrainError::HoldoutChanged { uri: uri.clone(), expected, got: read.sha256 });
+        return Err(TrainError::HoldoutChanged { uri: uri.clone(), expected, got });
     }
     let rows: Vec<u32> = (0..u32::try_from(table.n_rows()).unwrap_or(u32::MAX)).collect();
-    Ok(Holdout { sha256: table.digest_of(&rows), rows, own: Some(table) })
+    Ok(Some(Holdout { sha256: got, rows, own: Some(table) }))
 }
 
-fn objective(task: TaskKind, table: &Table) -> Result<Objective, TrainError> {
-    let n_classes = table.classes.len();
+fn holdout_files(file: &PipelineFile, uri: &str) -> Result<Vec<PathBuf>, TrainError> {
+    let missing = || TrainError::HoldoutMissing { uri: uri.to_owned(), folder: file.folder.clone() };
+    expand(&file.folder, &[uri.to_owned()]).map_err(|error| match error {
+        DataError::NoFiles { .. } => missing(),
+        error => error.into(),
+    })
+}
+
+/// How the rows of the gate's own file are read: as the pipeline says, but for the columns that the gate names.
+fn holdout_schema(file: &PipelineFile, policy: &crate::evaluation::Holdout) -> Schema {
+    let mut schema = file.pipeline.schema();
+    if let (Some(label), Some((name, _))) = (&policy.label, &mut schema.label) {
+        name.clone_from(label);
+    }
+    schema.id = policy.id.clone().or(schema.id);
+    schema
+}
+
+/// The digest of one file's bytes; of several, of their digests.
+fn digest_of_files(digests: &[Digest]) -> Digest {
+    match digests {
+        [only] => *only,
+        several => Digest::of(several.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").as_bytes()),
+    }
+}
+
+/// What the holdout is made from: its files, which columns are read how, and the split where there is one. Files are hashed,
+/// not parsed.
+pub(super) fn source_digest(file: &PipelineFile, gate: &Gate) -> Result<Digest, TrainError> {
+    let pipeline = &file.pipeline;
+    let (files, schema, split) = match &gate.holdout.uri {
+        Some(uri) => (holdout_files(file, uri)?, holdout_schema(file, &gate.holdout), None),
+        None => (expand(&file.folder, &pipeline.data.files)?, pipeline.schema(), Some(pipeline.split.rule())),
+    };
+    let mut lines = vec![format!("{schema:?}"), format!("{:?}", pipeline.classes), format!("{split:?}")];
+    for path in files {
+        let mut digest = DigestWriter::default();
+        let copied = fs::File::open(&path).and_then(|mut file| std::io::copy(&mut file, &mut digest));
+        copied.map_err(|source| TrainError::Io { path: path.clone(), source })?;
+        lines.push(digest.finish().to_string());
+    }
+    Ok(Digest::of(lines.join("\n").as_bytes()))
+}
+
+fn objective(task: TaskKind, classes: &[String]) -> Result<Objective, TrainError> {
+    let n_classes = classes.len();
     let classes = |expected: &str| FitError::Classes { expected: expected.to_owned(), got: n_classes };
     match task {
         TaskKind::Regression => Ok(Objective::Squared),
@@ -188,7 +265,7 @@ fn objective(task: TaskKind, table: &Table) -> Result<Objective, TrainError> {
 }
 
 /// What a registry says about a model; `None` where the model is not there yet.
-fn if_there<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+pub(super) fn if_there<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(RegistryError::NoSuchModel { .. }) => Ok(None),
@@ -197,7 +274,11 @@ fn if_there<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryEr
 }
 
 /// The gate beside the pipeline, or else the one in the registry.
-fn read_gate(file: &PipelineFile, registry: &Registry, name: &ModelName) -> Result<Option<GateFile>, TrainError> {
+pub(super) fn read_gate(
+    file: &PipelineFile,
+    registry: &Registry,
+    name: &ModelName,
+) -> Result<Option<GateFile>, TrainError> {
     let path: PathBuf = file.folder.join(PolicyFile::Gate.name());
     let text = match fs::read_to_string(&path) {
         Ok(text) => Some(text),
@@ -221,6 +302,9 @@ pub(super) struct Opponent {
     pub(super) signature: Signature,
     pub(super) training: Option<Training>,
     pub(super) predictions: Vec<f32>,
+    pub(super) plan: Plan,
+    /// Golden rows on which the engine is farther from what was recorded than the gate allows; `None` without any.
+    pub(super) parity_mismatches: Option<u64>,
 }
 
 impl Opponent {
@@ -239,9 +323,13 @@ impl Opponent {
         let signature = plan.signature().clone();
         let model = Answering { what, plan: &plan, signature: &signature };
         let predictions = model.predict(session.holdout_source(), &session.holdout.rows, &session.classes)?;
+        let serving = session.gate.as_ref().map(|gate| gate.gate.serving.clone()).unwrap_or_default();
+        let golden = artifact.golden.as_deref().and_then(|text| serde_json::from_slice::<Golden>(text).ok());
+        let parity = |golden: &Golden| parity_mismatches(&plan, golden, (serving.parity_abs, serving.parity_rel));
+        let parity_mismatches = golden.as_ref().and_then(parity);
         let training = artifact.manifest.and_then(|manifest| manifest.training);
         let (sha256, bytes) = (artifact.model_digest, artifact.model.len());
-        Ok(Self { version, sha256, bytes, signature, training, predictions })
+        Ok(Self { version, sha256, bytes, signature, training, predictions, plan, parity_mismatches })
     }
 
     /// The champion; `None` where there is none.
@@ -253,4 +341,26 @@ impl Opponent {
         let champion = if_there(registry.aliases(&session.name))?.and_then(|aliases| aliases.get(Alias::Champion));
         champion.map(|version| Self::open(session, registry, version, limits)).transpose()
     }
+}
+
+/// Golden rows whose recorded numbers the engine misses by more than `abs + rel * |expected|`. Golden cases carry what the trainer
+/// itself answered. `None` where they cannot be run.
+fn parity_mismatches(plan: &Plan, golden: &Golden, (abs, rel): (f64, f64)) -> Option<u64> {
+    let inputs = plan.signature().check(golden.inputs.clone()).ok()?;
+    let outputs = plan.run(inputs.tensors()).ok()?;
+    let mut is_off = vec![false; inputs.n_rows()];
+    for (spec, got) in plan.signature().outputs.iter().zip(&outputs) {
+        let Some(want) = golden.outputs.iter().find(|output| output.name == spec.name) else { continue };
+        let width = want.tensor.row_len().max(1);
+        for place in 0..want.tensor.data().len() {
+            let (Some(want), Some(got)) = (want.tensor.data().as_f64(place), got.data().as_f64(place)) else {
+                continue;
+            };
+            let is_close = (got - want).abs() <= abs + rel * want.abs() || (want.is_nan() && got.is_nan());
+            if let Some(is_off) = is_off.get_mut(place / width) {
+                *is_off |= !is_close;
+            }
+        }
+    }
+    u64::try_from(is_off.into_iter().filter(|is_off| *is_off).count()).ok()
 }

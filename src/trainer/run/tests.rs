@@ -2,11 +2,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::evaluation::Verdict;
-use crate::model::{Alias, FeatureKind};
+use crate::evaluation::{Report, Verdict};
+use crate::model::{Alias, FeatureKind, Golden};
 use crate::registry::{Action, Event, Outcome};
 use crate::trainer::data::stable_hash;
-use crate::trainer::{Silent, SplitSection};
+use crate::trainer::{Silent, SplitSection, ValidationBy};
 use crate::verify::{Candidate as ToVerify, verify};
 
 use super::*;
@@ -65,12 +65,8 @@ fn pipeline(folder: &Path) -> PipelineFile {
 fn verified(registry: &Registry, report: &TrainReport) {
     let artifact = registry.read(&report.model, report.registered.version).unwrap();
     let manifest = artifact.manifest.as_ref().unwrap();
-    let candidate = ToVerify {
-        model: &artifact.model,
-        signature: Some(&manifest.signature),
-        golden: artifact.golden.as_ref(),
-        contract: None,
-    };
+    let candidate =
+        ToVerify { model: &artifact.model, signature: Some(&manifest.signature), golden: artifact.golden.as_deref() };
     verify(candidate, &Limits::default()).unwrap();
 }
 
@@ -93,7 +89,7 @@ fn a_run_registers_a_version_that_verifies() {
     let Split { train_rows, validation_rows, holdout_rows, .. } = training.split;
     assert_eq!(train_rows + validation_rows + holdout_rows, 2_000);
     assert_eq!(training.time_range.unwrap()[0], "2024-01-01T00:00:00");
-    let golden = artifact.golden.unwrap();
+    let golden: Golden = serde_json::from_slice(&artifact.golden.unwrap()).unwrap();
     assert_eq!(golden.inputs[0].tensor.n_rows(), 20);
     assert!(artifact.profile.is_some() && artifact.evaluation.is_some());
 }
@@ -111,6 +107,39 @@ fn the_same_pipeline_gives_the_same_model_for_any_number_of_threads() {
         })
         .collect();
     assert!(digests[0] == digests[1] && digests[1] == digests[2]);
+}
+
+#[test]
+fn the_number_of_rounds_is_chosen_alike_for_any_number_of_threads() {
+    let folder = folder("binary", 4_000, binary_label);
+    let registry = Registry::open(folder.path()).unwrap();
+    let mut file = pipeline(folder.path());
+    file.pipeline.fit.algorithms = vec![Algorithm::Gbdt];
+    file.pipeline.gbdt = crate::trainer::fit::GbdtParams::default();
+    for validation_by in [ValidationBy::Blocks, ValidationBy::Latest, ValidationBy::Hash] {
+        file.pipeline.split = SplitSection::Time {
+            train_from: None,
+            train_until: "2024-01-22".to_owned(),
+            holdout_from: None,
+            holdout_until: None,
+            validation: 0.1,
+            validation_by,
+        };
+        let reports: Vec<TrainReport> = [1, 2, 5]
+            .into_iter()
+            .map(|threads| {
+                file.pipeline.fit.threads = threads;
+                train(&file, &registry, &options(), &mut Silent).unwrap()
+            })
+            .collect();
+        let Split { train_rows, validation_rows, .. } = reports[0].split;
+        assert_eq!(train_rows + validation_rows, 3_000, "the first 21 days of 28");
+        assert!(0 < validation_rows && validation_rows < 600, "{validation_by:?}: {validation_rows}");
+        let artifact = registry.read(&reports[0].model, reports[0].registered.version).unwrap();
+        let rounds = &artifact.manifest.unwrap().training.unwrap().parameters["n_trees"];
+        assert!((5..190).contains(&rounds.as_u64().unwrap()), "{validation_by:?}: {rounds} rounds");
+        assert!(reports.iter().all(|report| report.registered.model_digest == reports[0].registered.model_digest));
+    }
 }
 
 #[test]
@@ -134,7 +163,7 @@ fn regressions_and_several_classes_are_served_as_they_were_trained() {
 
 const GATE: &str = "[holdout]\nmin_rows = 100\nmin_positives = 10\n[primary]\nmetric = \"roc_auc\"\n\
     bootstrap = { reps = 200, seed = 1 }\n[floor]\nroc_auc = 0.6\nbeats_trivial = true\n[[slice]]\ncolumn = \"level\"\n\
-    min_rows = 50\n[serving]\nsize_ratio_max = 1000.0\n";
+    min_rows = 50\n[serving]\nsize_ratio_max = 1000.0\np99_ratio_max = 1000.0\n";
 
 #[test]
 fn the_gate_holds_a_new_version_against_the_champion() {
@@ -166,10 +195,30 @@ fn the_gate_holds_a_new_version_against_the_champion() {
     assert_eq!(gate.verdict, Verdict::Pass, "{gate}");
     assert_eq!(second.evaluation.champion.as_ref().unwrap().version, Version::FIRST);
     assert!(second.evaluation.slices.iter().any(|slice| slice.champion.is_some()));
-    let again = evaluate(&file, &registry, (second.registered.version, None), &Limits::default()).unwrap();
-    assert_eq!(again.verdict, Verdict::Pass, "{again}");
-    let reverse = (first.registered.version, Some(second.registered.version));
-    assert_eq!(evaluate(&file, &registry, reverse, &Limits::default()).unwrap().verdict, Verdict::Fail);
+    let ask = |challenger, champion, reuse| {
+        let ask = Ask { challenger, champion, reuse };
+        evaluate(Evaluated::Pipeline(&file), &registry, ask, &Limits::default()).unwrap()
+    };
+    let (old, new) = (first.registered.version, second.registered.version);
+    let again = ask(new, None, false);
+    assert_eq!((again.computed, again.report.verdict), (true, Verdict::Pass), "{}", again.report);
+    let names = |report: &Report| report.checks.iter().map(|check| check.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&again.report), names(gate), "the same is checked in training and afterwards");
+    assert!(names(gate).contains(&"serving p99".to_owned()) && names(gate).contains(&"serving parity".to_owned()));
+    assert_eq!(ask(old, Some(new), true).report.verdict, Verdict::Fail);
+    let reused = ask(new, None, true);
+    assert_eq!((reused.computed, &reused.report.digests), (false, &gate.digests), "the trainer's own report will do");
+    // Another gate, other data: what was reported before does not count any more.
+    let gate_file = folder.path().join("sample/gate.toml");
+    let text = fs::read_to_string(&gate_file).unwrap();
+    fs::write(&gate_file, format!("{text}\n# changed\n")).unwrap();
+    assert!(ask(new, None, true).computed, "the gate has changed");
+    fs::write(&gate_file, text).unwrap();
+    assert!(!ask(new, None, true).computed);
+    let data_file = folder.path().join("sample/data.csv");
+    let data = fs::read_to_string(&data_file).unwrap();
+    fs::write(&data_file, data.trim_end()).unwrap();
+    assert!(ask(new, None, true).computed, "the data have changed");
 }
 
 #[test]
@@ -183,6 +232,7 @@ fn a_split_without_a_holdout_registers_nothing() {
         holdout_from: None,
         holdout_until: None,
         validation: 0.0,
+        validation_by: ValidationBy::Blocks,
     };
     let error = train(&file, &registry, &options(), &mut Silent).unwrap_err().to_string();
     assert!(error.starts_with("the split leaves no holdout rows of 200; check [split]"), "{error}");

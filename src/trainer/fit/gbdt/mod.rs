@@ -52,7 +52,8 @@ pub struct GbdtModel {
     pub validation_losses: Vec<f64>,
 }
 
-/// Fits boosted trees. `on_round(done, n_trees_max)` is called after each round.
+/// Fits boosted trees. With validation rows and `refit` it fits twice: once to choose the number of rounds, once to all rows
+/// with that number. `on_round(done, total)` is called after each round of either fit.
 ///
 /// # Errors
 /// [`FitError`] where the rows cannot be learned from.
@@ -60,6 +61,24 @@ pub fn fit(
     problem: &Problem<'_>,
     params: &GbdtParams,
     mut on_round: impl FnMut(usize, usize),
+) -> Result<GbdtModel, FitError> {
+    let chosen = boost(problem, params, &mut on_round)?;
+    if !params.refit || chosen.validation_losses.is_empty() {
+        return Ok(chosen);
+    }
+    let (n_trees_max, validation_losses) = (chosen.n_rounds(), chosen.validation_losses);
+    let mut rows = [problem.train, problem.validation].concat();
+    rows.sort_unstable();
+    let whole = Problem { train: &rows, validation: &[], ..*problem };
+    let refitted = boost(&whole, &GbdtParams { n_trees_max, ..params.clone() }, &mut on_round)?;
+    Ok(GbdtModel { validation_losses, ..refitted })
+}
+
+/// Boosts the training rows until the validation rows say that it is enough.
+fn boost(
+    problem: &Problem<'_>,
+    params: &GbdtParams,
+    on_round: &mut impl FnMut(usize, usize),
 ) -> Result<GbdtModel, FitError> {
     problem.check()?;
     let inputs = inputs(problem, params);

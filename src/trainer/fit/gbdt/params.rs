@@ -24,6 +24,8 @@ pub struct GbdtParams {
     pub bins_max: usize,
     /// Rounds without a better validation loss that end the fit; 0 never ends it.
     pub early_stopping_rounds: usize,
+    /// Whether the trees are grown anew from training and validation rows, with the number of rounds that validation chose.
+    pub refit: bool,
     /// Rows of the overall mean that each level's mean is mixed with before levels are ranked.
     pub category_smoothing: f64,
 }
@@ -40,6 +42,7 @@ impl Default for GbdtParams {
             l2: 1.0,
             bins_max: 254,
             early_stopping_rounds: 20,
+            refit: true,
             category_smoothing: 20.0,
         }
     }

@@ -177,11 +177,30 @@ fn the_fit_stops_where_validation_is_best() {
     let mut case = Case::new(&table, Objective::Binary);
     case.validation = (400..600).collect();
     let params = GbdtParams { n_trees_max: 500, min_rows_leaf: 1, early_stopping_rounds: 10, ..GbdtParams::default() };
+    let params = GbdtParams { refit: false, ..params };
     let model = case.fit(&params);
     let losses = &model.validation_losses;
     assert!(losses.len() < 500, "{} rounds", losses.len());
     assert_eq!(losses.len() - model.n_rounds(), 10);
     assert!(losses.iter().all(|loss| losses[model.n_rounds() - 1] <= *loss));
+}
+
+#[test]
+fn the_trees_are_grown_anew_from_all_rows_with_the_rounds_that_validation_chose() {
+    let mut random = random(5);
+    let column: Vec<f32> = (0..600).map(|_| random()).collect();
+    let target: Vec<f32> = column.iter().map(|x| f32::from(u8::from(x * 0.2 + random() > 0.6))).collect();
+    let table = table(vec![Column::Numeric(column)], target);
+    let mut case = Case::new(&table, Objective::Binary);
+    case.validation = (400..600).collect();
+    let params = GbdtParams { n_trees_max: 500, min_rows_leaf: 1, ..GbdtParams::default() };
+    let chosen = case.fit(&GbdtParams { refit: false, ..params.clone() });
+    let refitted = case.fit(&params);
+    assert_eq!(refitted.validation_losses, chosen.validation_losses);
+    case.validation.clear();
+    let fixed = case.fit(&GbdtParams { n_trees_max: chosen.n_rounds(), ..params });
+    assert_eq!((&refitted.base, &refitted.trees), (&fixed.base, &fixed.trees));
+    assert_ne!(refitted.trees, chosen.trees);
 }
 
 #[test]
