@@ -53,8 +53,6 @@ fn with_challenger(kind: &str) -> TestRegistry {
     files["model.onnx"] = json!({ "sha256": gudgeon::model::Digest::of(&bytes).to_string(), "bytes": bytes.len() });
     std::fs::write(to.join("manifest.json"), manifest.to_string()).unwrap();
     std::fs::write(registry.file("flights/model.toml"), STEPS).unwrap();
-    // What the holdout says of it is another matter.
-    std::fs::remove_file(registry.file("flights/gate.toml")).unwrap();
     registry
 }
 
