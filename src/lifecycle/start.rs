@@ -48,10 +48,8 @@ impl Lifecycle {
         // The way back and the challenger are opened too, so that a roll back after a restart needs no loading and a rollout
         // goes on; each may fail alone.
         let lineup = self.lineup_of(&slot, &Aliases { champion: Some(version), ..aliases })?;
-        if must_record {
-            if let Some(champion) = &lineup.champion {
-                self.record_start(&slot, aliases, champion);
-            }
+        if must_record && let Some(champion) = &lineup.champion {
+            self.record_start(&slot, aliases, champion);
         }
         self.put(&slot, lineup);
         tracing::info!(%model, %version, "serving {model} version {version}");
