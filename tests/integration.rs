@@ -7,6 +7,7 @@ mod integration {
     pub(crate) mod process;
 
     mod attack;
+    mod canary;
     mod child;
     mod contract;
     mod converge;

@@ -26,6 +26,15 @@ pub trait Observe: Send + Sync + fmt::Debug {
     fn observe(&self, worker: usize, inputs: &Checked, outputs: &[Tensor]);
 }
 
+/// Takes over requests that have been answered and observed, to look at them elsewhere.
+pub trait Tap: Send + Sync + fmt::Debug {
+    /// Whether it takes any now; asked for every run, so it must be cheap.
+    fn is_open(&self) -> bool;
+
+    /// Takes one, or drops it; must not wait. `is_busy` says that other requests of the model wait for a compute thread.
+    fn offer(&self, inputs: Checked, outputs: Outputs, is_busy: bool);
+}
+
 /// Limits of one lane.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneOptions {
@@ -91,12 +100,13 @@ pub struct Lane {
     model_metrics: ModelMetrics,
     version_metrics: VersionMetrics,
     observer: Option<Arc<dyn Observe>>,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 impl Lane {
     /// A lane in front of `plan`, emptied by `pool`.
     pub fn new(plan: Arc<Plan>, options: LaneOptions, pool: Arc<Pool>, metrics: LaneMetrics) -> Arc<Self> {
-        let LaneMetrics { all, model, version, observer } = metrics;
+        let LaneMetrics { all, model, version, observer, tap } = metrics;
         Arc::new(Self {
             plan,
             options,
@@ -107,6 +117,7 @@ impl Lane {
             model_metrics: model,
             version_metrics: version,
             observer,
+            tap,
         })
     }
 
@@ -214,6 +225,7 @@ impl Lane {
         // Nobody's answer waits for the observation of another's.
         for (inputs, outputs) in answered {
             self.observe(worker, &inputs, &outputs);
+            self.hand_on(inputs, outputs);
         }
     }
 
@@ -261,6 +273,14 @@ impl Lane {
             self.metrics.count_observe_failure();
         }
     }
+
+    fn hand_on(&self, inputs: Checked, outputs: Outputs) {
+        let Some(tap) = self.tap.as_ref().filter(|tap| tap.is_open()) else { return };
+        let is_busy = 0 < self.model_metrics.queue_len.get();
+        if catch_unwind(AssertUnwindSafe(|| tap.offer(inputs, outputs, is_busy))).is_err() {
+            self.metrics.count_observe_failure();
+        }
+    }
 }
 
 /// What a lane counts on.
@@ -274,6 +294,8 @@ pub struct LaneMetrics {
     pub version: VersionMetrics,
     /// Who looks at the predictions.
     pub observer: Option<Arc<dyn Observe>>,
+    /// Who takes them over afterwards.
+    pub tap: Option<Arc<dyn Tap>>,
 }
 
 fn seconds(duration: Duration) -> f64 {

@@ -35,7 +35,8 @@ impl Bench {
         let lane = |version: u64, observer: Option<Arc<dyn Observe>>| {
             let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true };
             let version = metrics.version("m", version, 1);
-            let lane_metrics = LaneMetrics { all: Arc::clone(&metrics), model: metrics.model("m"), version, observer };
+            let lane_metrics =
+                LaneMetrics { all: Arc::clone(&metrics), model: metrics.model("m"), version, observer, tap: None };
             Lane::new(Arc::clone(&plan), options, Arc::clone(&pool), lane_metrics)
         };
         let lanes = [lane(1, Some(Arc::new(Hold(Mutex::new(held))))), lane(2, None)];

@@ -8,5 +8,5 @@ mod coalesce;
 mod lane;
 mod pool;
 
-pub use lane::{Lane, LaneMetrics, LaneOptions, Observe, Outputs, RunError};
+pub use lane::{Lane, LaneMetrics, LaneOptions, Observe, Outputs, RunError, Tap};
 pub use pool::{Pool, PoolOptions};

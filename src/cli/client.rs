@@ -12,7 +12,7 @@ use super::AdminArgs;
 use super::operations::step_text;
 use crate::config;
 use crate::evaluation::Report;
-use crate::lifecycle::{Activation, Event, ModelStatus, Operation, Progress, Pruned};
+use crate::lifecycle::{Activation, Challenged, ChallengerStatus, Event, ModelStatus, Operation, Progress, Pruned};
 use crate::model::Breach;
 
 /// Loading and verifying a large version takes a while, and so may its gate.
@@ -151,6 +151,19 @@ impl AdminClient {
     pub(super) async fn roll_back(&self, model: &str, reason: Option<&str>) -> anyhow::Result<Activation> {
         let body = serde_json::json!({ "reason": reason });
         self.post(&format!("/admin/models/{model}:rollback"), &body).await
+    }
+
+    pub(super) async fn challenge(&self, model: &str, body: &serde_json::Value) -> anyhow::Result<Challenged> {
+        self.post(&format!("/admin/models/{model}:challenge"), body).await
+    }
+
+    pub(super) async fn withdraw(&self, model: &str, reason: Option<&str>) -> anyhow::Result<Challenged> {
+        let body = serde_json::json!({ "reason": reason });
+        self.post(&format!("/admin/models/{model}:withdraw"), &body).await
+    }
+
+    pub(super) async fn challenger(&self, model: &str) -> anyhow::Result<ChallengerStatus> {
+        self.get(&format!("/admin/models/{model}/challenger")).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {

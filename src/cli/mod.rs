@@ -1,5 +1,6 @@
 //! The command line: the only code that prints.
 
+mod challenge;
 mod client;
 mod confined;
 mod demo;
@@ -50,6 +51,12 @@ enum Command {
     Activate(lifecycle::ActivateArgs),
     /// Make the version that was active before the champion again.
     Rollback(lifecycle::RollbackArgs),
+    /// Try a version on live requests of a running server: in shadow, as a canary, or by a rollout.
+    Challenge(challenge::ChallengeArgs),
+    /// Take the challenger back.
+    Withdraw(challenge::WithdrawArgs),
+    /// Show how the challenger compares with the champion.
+    Challenger(challenge::ChallengerArgs),
     /// Show models and versions.
     List(lifecycle::ListArgs),
     /// Show what happened to a model's versions.
@@ -107,6 +114,9 @@ impl Cli {
             Command::Verify(args) => verify::run(&args),
             Command::Activate(args) => lifecycle::activate(&args),
             Command::Rollback(args) => lifecycle::roll_back(&args),
+            Command::Challenge(args) => challenge::challenge(&args),
+            Command::Withdraw(args) => challenge::withdraw(&args),
+            Command::Challenger(args) => challenge::challenger(&args),
             Command::List(args) => lifecycle::list(&args),
             Command::History(args) => lifecycle::history(&args),
             Command::Operations(args) => operations::run(&args),

@@ -14,9 +14,9 @@ use super::error::{ApiError, Face};
 use super::json::clip;
 use super::{AppState, json_response, v1, v2};
 use crate::batch::RunError;
-use crate::metrics::{Held, Outcome};
+use crate::metrics::{CanaryOutcome, Held, Outcome};
 use crate::model::{Alias, Checked, Signature, Version};
-use crate::slot::{Servable, Slot};
+use crate::slot::{Canary, Route, Servable, Slot};
 use crate::tensor::NamedTensor;
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
@@ -25,6 +25,8 @@ const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 /// From this size on, reading and writing JSON takes longer than a runtime worker should be held.
 const HEAVY_BYTES: usize = 64 << 10;
+
+const NO_CHAMPION: ApiError = ApiError::Unavailable { reason: "the model has no active version", retry_after_s: 1 };
 
 /// Which of a model's versions is to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +40,23 @@ pub(super) enum Pick {
 }
 
 impl Pick {
+    /// Who answers, decided once for all that follows: a request that names no version may go to the challenger.
+    fn route(self, slot: &Slot, headers: Option<&HeaderMap>) -> Result<Route, ApiError> {
+        match (self, headers) {
+            (Self::Champion, Some(headers)) => {
+                let key = |name: &str| headers.get(name).map(HeaderValue::as_bytes).filter(|key| !key.is_empty());
+                slot.route(key).ok_or(NO_CHAMPION)
+            }
+            // A request that did not arrive in full is nobody's test case.
+            (pick, _) => Ok(Route { servable: pick.acquire(slot)?, canary: None }),
+        }
+    }
+
     /// The servable, acquired once for all that follows.
     pub(super) fn acquire(self, slot: &Slot) -> Result<Arc<Servable>, ApiError> {
         let unknown = |version: String| ApiError::UnknownVersion { model: slot.name().to_string(), version };
         match self {
-            Self::Champion => {
-                let reason = "the model has no active version";
-                slot.acquire().ok_or(ApiError::Unavailable { reason, retry_after_s: 1 })
-            }
+            Self::Champion => slot.acquire().ok_or(NO_CHAMPION),
             Self::Version(version) => slot.acquire_version(version).ok_or_else(|| unknown(version.to_string())),
             Self::Alias(alias) => slot.acquire_alias(alias).ok_or_else(|| unknown(alias.to_string())),
         }
@@ -77,19 +88,29 @@ pub(super) async fn answer(
     let _in_flight = Held::new(&slot.metrics().in_flight);
     let received = Received::read(state, request, face).await;
     let started = Instant::now();
-    let servable = match pick.acquire(&slot) {
-        Ok(servable) => servable,
+    let headers = received.as_ref().ok().map(|received| &received.headers);
+    let Route { servable, canary } = match pick.route(&slot, headers) {
+        Ok(route) => route,
         Err(error) => {
             state.metrics.count_unrouted();
             return error.into_response();
         }
     };
-    let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
-    let result = match received {
-        Ok(received) => received.predict(state, &servable, started).await,
-        Err(error) => Err(error),
+    let (servable, result) = match (received, canary) {
+        (Ok(received), Some(canary)) => try_canary(state, &received, (servable, canary), started).await,
+        (Ok(received), None) => {
+            let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
+            let result = received.predict(state, &servable, Times { started, timeout: received.timeout }).await;
+            counted.end(&result);
+            (servable, result)
+        }
+        (Err(error), _) => {
+            let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
+            let result = Err(error);
+            counted.end(&result);
+            (servable, result)
+        }
     };
-    counted.end(&result);
     let mut response = result.map_or_else(ApiError::into_response, json_response);
     let headers = response.headers_mut();
     for (name, text) in [(MODEL_VERSION, servable.version_text()), (MODEL_NAME, servable.model().as_str())] {
@@ -98,6 +119,53 @@ pub(super) async fn answer(
         }
     }
     response
+}
+
+/// Lets the challenger answer, in half of the time that the request has; where it cannot, the champion does, from the
+/// request's bytes on. Gives back who answered.
+async fn try_canary(
+    state: &AppState,
+    received: &Received,
+    (challenger, canary): (Arc<Servable>, Canary),
+    started: Instant,
+) -> (Arc<Servable>, Result<Vec<u8>, ApiError>) {
+    let counted = Counted { servable: &challenger, started, outcome: Outcome::Cancelled };
+    let result = received.predict(state, &challenger, Times { started, timeout: received.timeout / 2 }).await;
+    counted.end(&result);
+    let comparison = canary.challenge.comparison();
+    if result.is_ok() {
+        comparison.note_canary(CanaryOutcome::Answered);
+        return (challenger, result);
+    }
+    let counted = Counted { servable: &canary.champion, started, outcome: Outcome::Cancelled };
+    let second = received.predict(state, &canary.champion, Times { started, timeout: received.timeout }).await;
+    counted.end(&second);
+    match (&result, &second) {
+        (_, Ok(_)) => comparison.note_canary(CanaryOutcome::Rescued),
+        // What the champion refuses too is the caller's fault, or that of the load.
+        (Err(ApiError::ModelFailed | ApiError::Internal | ApiError::DeadlinePassed { .. }), Err(_)) => {
+            comparison.note_canary(CanaryOutcome::Failed);
+        }
+        _ => {}
+    }
+    (canary.champion, second)
+}
+
+/// When a request began, and the time that it has from then on.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    started: Instant,
+    timeout: Duration,
+}
+
+impl Times {
+    fn deadline(self) -> Instant {
+        self.started + self.timeout
+    }
+
+    fn passed(self) -> ApiError {
+        ApiError::DeadlinePassed { timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 /// Counts a request however it ends; one that is dropped on the way was cancelled.
@@ -131,6 +199,7 @@ impl Drop for Counted<'_> {
 /// A request that has arrived in full.
 struct Received {
     body: ReadBody,
+    headers: HeaderMap,
     timeout: Duration,
     face: Face,
     id: Option<RequestId>,
@@ -152,28 +221,29 @@ impl Received {
             budget: Some(&state.body_budget),
         };
         let body = body::read(&parts.headers, body, limits).await?;
-        Ok(Self { body, timeout, face, id: parts.extensions.get::<RequestId>().cloned() })
+        let id = parts.extensions.get::<RequestId>().cloned();
+        Ok(Self { body, headers: parts.headers, timeout, face, id })
     }
 
-    async fn predict(self, state: &AppState, servable: &Servable, started: Instant) -> Result<Vec<u8>, ApiError> {
+    async fn predict(&self, state: &AppState, servable: &Servable, times: Times) -> Result<Vec<u8>, ApiError> {
         let (signature, limits) = (servable.signature(), state.options.decode_limits());
         let decode_error = |error| ApiError::decode(self.face, error);
         match self.face {
             Face::V1 => {
                 let decode = || v1::decode(&self.body.bytes, signature, &limits).map_err(decode_error);
-                let v1::Decoded { inputs, form } = self.in_turn(state, started, decode).await??;
+                let v1::Decoded { inputs, form } = self.in_turn(state, times, decode).await??;
                 let inputs = self.check(signature, inputs)?;
                 let n_rows = inputs.n_rows();
-                let outputs = self.run(servable, inputs, started).await?;
+                let outputs = self.run(servable, inputs, times).await?;
                 let (model, version) = (servable.model(), servable.version());
                 let answer = v1::Answer { model, version, signature, outputs: &outputs, n_rows, form };
-                self.in_turn(state, started, || v1::encode(&answer)).await?.map_err(|_| ApiError::Internal)
+                self.in_turn(state, times, || v1::encode(&answer)).await?.map_err(|_| ApiError::Internal)
             }
             Face::V2 => {
                 let decode = || v2::decode(&self.body.bytes, signature, &limits).map_err(decode_error);
-                let v2::InferRequest { id, inputs, outputs: wanted } = self.in_turn(state, started, decode).await??;
+                let v2::InferRequest { id, inputs, outputs: wanted } = self.in_turn(state, times, decode).await??;
                 let inputs = self.check(signature, inputs)?;
-                let outputs = self.run(servable, inputs, started).await?;
+                let outputs = self.run(servable, inputs, times).await?;
                 let answer = v2::InferAnswer {
                     model: servable.model(),
                     version: servable.version(),
@@ -182,40 +252,31 @@ impl Received {
                     outputs: &outputs,
                     wanted: &wanted,
                 };
-                self.in_turn(state, started, || v2::encode(&answer)).await?.map_err(|_| ApiError::Internal)
+                self.in_turn(state, times, || v2::encode(&answer)).await?.map_err(|_| ApiError::Internal)
             }
         }
     }
 
     /// Reads or writes JSON; a large body waits for its turn, so that the cores are not shared by all of them at once.
-    async fn in_turn<T>(&self, state: &AppState, started: Instant, work: impl FnOnce() -> T) -> Result<T, ApiError> {
+    async fn in_turn<T>(&self, state: &AppState, times: Times, work: impl FnOnce() -> T) -> Result<T, ApiError> {
         let n_bytes = self.body.bytes.len();
         if n_bytes < HEAVY_BYTES {
             return Ok(work());
         }
-        let turn = tokio::time::timeout_at((started + self.timeout).into(), state.heavy_turns.acquire()).await;
-        let _turn = turn.map_err(|_| self.deadline_passed())?;
+        let turn = tokio::time::timeout_at(times.deadline().into(), state.heavy_turns.acquire()).await;
+        let _turn = turn.map_err(|_| times.passed())?;
         Ok(heavy(n_bytes, work))
-    }
-
-    fn deadline_passed(&self) -> ApiError {
-        ApiError::DeadlinePassed { timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX) }
     }
 
     fn check(&self, signature: &Signature, inputs: Vec<NamedTensor>) -> Result<Checked, ApiError> {
         signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })
     }
 
-    async fn run(
-        &self,
-        servable: &Servable,
-        inputs: Checked,
-        started: Instant,
-    ) -> Result<crate::batch::Outputs, ApiError> {
-        let result = servable.predict(inputs, started + self.timeout).await;
+    async fn run(&self, servable: &Servable, inputs: Checked, times: Times) -> Result<crate::batch::Outputs, ApiError> {
+        let result = servable.predict(inputs, times.deadline()).await;
         result.map_err(|error| match error {
             RunError::QueueFull { .. } => ApiError::Overloaded { retry_after_s: 1 },
-            RunError::Deadline => self.deadline_passed(),
+            RunError::Deadline => times.passed(),
             RunError::Stopped => ApiError::Unavailable { reason: "the server is stopping", retry_after_s: 1 },
             RunError::Engine(error) => {
                 let (model, version) = (servable.model(), servable.version());

@@ -2,10 +2,11 @@
 //! `queries`, `trial`, `steer`. None of them holds a "what next": `policy` decides.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::conduct::{Conductor, Watch};
 use super::converge::Follower;
 use super::error::LifecycleError;
 use super::examined::Examinations;
@@ -13,7 +14,7 @@ use super::gate::{GATES_MAX, GateOptions};
 use super::load::{LoadOptions, Loader};
 use super::operations::Operations;
 use super::permits::Permits;
-use super::policy::Cast;
+use super::policy::{Cast, Tried};
 use super::reaper::Reaper;
 use crate::batch::Pool;
 use crate::metrics::{Metrics, OpResult};
@@ -60,6 +61,9 @@ pub struct Lifecycle {
     pub(super) permits: Permits,
     pub(super) trial_permits: Permits,
     pub(super) reaper: Reaper,
+    conductor: OnceLock<Conductor>,
+    /// New champions that may still be rolled back.
+    pub(super) watches: Mutex<BTreeMap<ModelName, Watch>>,
     pub(super) gate: GateOptions,
     pub(super) gate_permits: Permits,
     pub(super) operations: Operations,
@@ -70,10 +74,10 @@ impl Lifecycle {
     /// A controller; nothing is loaded yet.
     ///
     /// # Errors
-    /// The system's, where the reaper's thread cannot be started.
+    /// The system's, where a thread cannot be started.
     pub fn new(parts: LifecycleParts) -> std::io::Result<Arc<Self>> {
         let LifecycleParts { registry, slots, pool, metrics, examiner, options, gate } = parts;
-        Ok(Arc::new(Self {
+        let lifecycle = Arc::new(Self {
             reaper: Reaper::start(Arc::clone(&metrics))?,
             loader: Loader {
                 registry,
@@ -92,7 +96,12 @@ impl Lifecycle {
             gate_permits: Permits::new(GATES_MAX),
             operations: Operations::default(),
             follower: Follower::default(),
-        }))
+            conductor: OnceLock::new(),
+            watches: Mutex::default(),
+        });
+        let conductor = Conductor::start(Arc::downgrade(&lifecycle))?;
+        lifecycle.conductor.get_or_init(|| conductor);
+        Ok(lifecycle)
     }
 
     /// Runs `operation` on a thread of its own and waits for it. The thread has a name; a panic in it is
@@ -143,11 +152,14 @@ impl Lifecycle {
         })
     }
 
-    /// Ends the follower and the reaper; no operation may be started after that.
+    /// Ends the follower, the rollouts and the reaper; no operation may be started after that.
     pub fn stop(&self) {
         self.follower.stop();
         self.permits.close();
         self.trial_permits.close();
+        if let Some(conductor) = self.conductor.get() {
+            conductor.stop();
+        }
         self.reaper.stop();
     }
 
@@ -195,6 +207,10 @@ pub(super) fn lineup_cast(lineup: &Lineup) -> Cast {
     Cast {
         champion: version(&lineup.champion),
         challenger: version(&lineup.challenger),
+        tried: lineup.challenge.as_ref().map(|challenge| {
+            let options = challenge.options();
+            Tried { mode: options.mode, share: options.share, step: options.step }
+        }),
         previous: version(&lineup.previous),
     }
 }

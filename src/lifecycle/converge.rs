@@ -17,9 +17,9 @@ use super::controller::{Lifecycle, lineup_cast};
 use super::error::LifecycleError;
 use super::operations::{Ask, Kind};
 use super::permits::Permits;
-use super::policy::{self, Cast, Move};
+use super::policy::{self, Cast, Move, Tried};
 use crate::model::{Digest, ModelName, Version};
-use crate::registry::{Action, Actor, Call, Outcome, PolicyFile, Stamp, Watch};
+use crate::registry::{Action, Actor, Call, Challenge, Outcome, PolicyFile, Stamp, Watch};
 
 /// Models that may be loaded at once because the registry changed.
 const FOLLOWING_MAX: usize = 4;
@@ -216,8 +216,12 @@ impl Lifecycle {
     ) -> Result<(Cast, Option<Version>), LifecycleError> {
         let registry = &self.loader.registry;
         let aliases = registry.aliases(model)?;
-        let mut wanted =
-            Cast { champion: aliases.champion, challenger: aliases.challenger, previous: aliases.previous };
+        let mut wanted = Cast {
+            champion: aliases.champion,
+            challenger: aliases.challenger,
+            previous: aliases.previous,
+            tried: aliases.challenge.map(|Challenge { mode, share, step, .. }| Tried { mode, share, step }),
+        };
         if wanted.previous != present.previous && !self.keeps_previous(model) {
             wanted.previous = None;
         }

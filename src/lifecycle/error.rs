@@ -62,6 +62,20 @@ pub enum LifecycleError {
         /// The model.
         model: ModelName,
     },
+    /// The version cannot be made the challenger.
+    #[error("no challenge: {why}")]
+    Challenge {
+        /// The model.
+        model: ModelName,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// The model has no challenger.
+    #[error("model {model} has no challenger: make one with `gudgeon challenge {model} VERSION`")]
+    NoChallenger {
+        /// The model.
+        model: ModelName,
+    },
     /// The gate does not let the version pass.
     #[error(
         "version refused: the gate says {}: {}; {}", report.verdict, report.complaints().join("; "),
@@ -139,6 +153,8 @@ impl LifecycleError {
             Self::Profile(_) | Self::ProfileText(_) => (ErrorKind::Refused, "invalid_profile"),
             Self::Busy { .. } => (ErrorKind::Conflict, "busy"),
             Self::NoChampion { .. } => (ErrorKind::Refused, "no_champion"),
+            Self::Challenge { .. } => (ErrorKind::Conflict, "no_challenge"),
+            Self::NoChallenger { .. } => (ErrorKind::NotFound, "no_challenger"),
             Self::Gate { report, .. } if report.verdict == Verdict::Inconclusive => {
                 (ErrorKind::Refused, "gate_inconclusive")
             }

@@ -8,13 +8,13 @@ use super::examined::Examinations;
 use super::model_policy::ModelPolicy;
 use super::operations::Stage;
 use super::progress;
-use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool};
+use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap};
 use crate::drift::Profile;
 use crate::engine::Plan;
 use crate::metrics::{Metrics, OpResult};
 use crate::model::{Contract, Version};
 use crate::registry::{PolicyFile, Registry};
-use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot};
+use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped};
 use crate::verify::{self, Refusal};
 
 /// Limits of the queue of a loaded version.
@@ -91,11 +91,13 @@ impl Loader {
         }
         let plan = Arc::new(plan);
         let metrics = self.metrics.version(model.as_str(), version.number(), artifact.model.len());
+        let tapped = Arc::new(Tapped::default());
         let lane_metrics = LaneMetrics {
             all: Arc::clone(&self.metrics),
             model: slot.metrics().clone(),
             version: metrics.clone(),
             observer: monitor.clone().map(|monitor| monitor as Arc<dyn Observe>),
+            tap: Some(Arc::clone(&tapped) as Arc<dyn Tap>),
         };
         let lane_options = LaneOptions {
             queue_len_max: self.options.queue_len_max,
@@ -113,6 +115,7 @@ impl Loader {
             lane,
             metrics,
             monitor,
+            tapped,
         }))
     }
 }

@@ -5,12 +5,16 @@
 //! nothing: the durable alias is set after the version has been verified and before the slot is swapped.
 
 mod calls;
+mod challenge;
+mod challenger;
+mod conduct;
 mod contract;
 mod controller;
 mod converge;
 mod error;
 mod examined;
 mod gate;
+mod lineup;
 mod load;
 mod model_policy;
 mod operations;
@@ -20,11 +24,15 @@ mod progress;
 mod queries;
 mod reaper;
 mod retention;
+pub mod rollout;
+mod rollout_policy;
 mod start;
 mod status;
 mod steer;
 mod trial;
 
+pub use challenge::{Challenged, Trial};
+pub use challenger::{CanaryCounts, ChallengerStatus, Copies, Differences, Latency};
 pub use controller::{Lifecycle, LifecycleParts};
 pub use error::{ErrorKind, LifecycleError};
 pub use gate::{Force, GateOptions};
@@ -32,6 +40,7 @@ pub use load::LoadOptions;
 pub use model_policy::{DriftPolicy, InvalidModelPolicy, ModelPolicy};
 pub use operations::{Ask, Failure, Kind, OPERATIONS_KEPT, Operation, OperationState, Progress, Stage, Tracked};
 pub use retention::{Prune, Pruned, RetentionPolicy, prune_registry};
+pub use rollout_policy::{Conditions, KEY_HEADER, RolloutPolicy, RolloutStep};
 pub use status::{ModelStatus, VersionState, VersionStatus};
 pub use steer::Activation;
 pub use trial::Upload;

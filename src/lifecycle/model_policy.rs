@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::retention::RetentionPolicy;
+use super::rollout_policy::RolloutPolicy;
 use crate::drift::{Thresholds, WindowSpec};
 use crate::model::ContractPolicy;
 
@@ -16,6 +17,9 @@ pub struct ModelPolicy {
     /// How drift is watched.
     #[serde(default)]
     pub drift: DriftPolicy,
+    /// How a challenger becomes the champion.
+    #[serde(default)]
+    pub rollout: RolloutPolicy,
     /// What callers may rely on.
     #[serde(default)]
     pub contract: ContractPolicy,
@@ -57,6 +61,7 @@ impl ModelPolicy {
         if let Some(fault) = policy.retention.fault() {
             return Err(InvalidModelPolicy(fault));
         }
+        policy.rollout.check().map_err(InvalidModelPolicy)?;
         let windows = policy.drift.windows.as_deref().unwrap_or_default();
         if WINDOWS_MAX < windows.len() {
             let got = windows.len();

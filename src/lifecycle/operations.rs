@@ -36,6 +36,10 @@ pub enum Kind {
     Activate,
     /// The version before becomes the champion again.
     Rollback,
+    /// A version becomes the challenger.
+    Challenge,
+    /// It is the challenger no more.
+    Withdraw,
     /// Versions are removed.
     Prune,
     /// The server follows a change of the registry that was made elsewhere.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::model::Version;
+use crate::model::{Mode, Share, Version};
 
 /// What is known about a model when an operator asks for a change.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +67,17 @@ pub fn at_start(champion: Option<Version>, versions: &[Version]) -> Option<(Vers
     }
 }
 
+/// How a challenger is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried {
+    /// Whether it answers.
+    pub mode: Mode,
+    /// The share of requests that it sees or answers.
+    pub share: Share,
+    /// The step of the rollout.
+    pub step: Option<u32>,
+}
+
 /// Which version is under each alias, in the registry or in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cast {
@@ -74,6 +85,8 @@ pub struct Cast {
     pub champion: Option<Version>,
     /// The candidate.
     pub challenger: Option<Version>,
+    /// How the candidate is tried.
+    pub tried: Option<Tried>,
     /// Where a roll back goes.
     pub previous: Option<Version>,
 }
@@ -130,7 +143,7 @@ mod tests {
 
     fn cast(champion: u64, challenger: u64, previous: u64) -> Cast {
         let version = |number| Version::try_from(number).ok();
-        Cast { champion: version(champion), challenger: version(challenger), previous: version(previous) }
+        Cast { champion: version(champion), challenger: version(challenger), tried: None, previous: version(previous) }
     }
 
     #[test]

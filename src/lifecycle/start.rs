@@ -10,7 +10,7 @@ use super::progress;
 use crate::metrics::OpResult;
 use crate::model::{ModelName, Version};
 use crate::registry::{Action, Actor, Aliases, Call, ModelFolder};
-use crate::slot::{Lineup, Servable, Slot};
+use crate::slot::{Servable, Slot};
 
 impl Lifecycle {
     /// Loads every model of the registry. One that cannot serve is reported and keeps no other from serving.
@@ -93,8 +93,13 @@ impl Lifecycle {
             }
             self.loader.load(&slot, version, None).map_err(|error| failure = Some(error)).ok()
         };
-        let (challenger, previous) = (find(wanted.challenger), find(wanted.previous));
-        self.exchange(&slot, Lineup { champion: lineup.champion.clone(), challenger, previous });
+        let beside = [find(wanted.challenger), find(wanted.previous)];
+        if let Some(champion) = lineup.champion.clone() {
+            let aliases = self.loader.registry.aliases(model)?;
+            let find = |version| beside.iter().flatten().find(|servable| servable.version() == version).cloned();
+            let arranged = self.arranged(&slot, champion, find, &aliases);
+            self.put(&slot, arranged);
+        }
         failure.map_or(Ok(()), Err)
     }
 

@@ -162,6 +162,7 @@ impl Lifecycle {
             None => self.loader.load(slot, version, contract)?,
         };
         let was = aliases.champion.filter(|&was| was != version);
+        let aliases = if aliases.challenger == Some(version) { aliases.without_challenger() } else { aliases };
         progress::stage(Stage::Recording);
         let recorded = self.with_contract(slot, aliases, &champion).and_then(|aliases| {
             let wanted = Aliases { champion: Some(version), previous: was.or(aliases.previous), ..aliases };
@@ -181,22 +182,12 @@ impl Lifecycle {
         Ok(Activation { model: model.to_string(), champion: version, previous: recorded.previous, changed: true })
     }
 
+    /// Makes `champion` the champion; the versions beside it are those that `aliases` name, as far as they are in memory.
     pub(super) fn swap(&self, slot: &Slot, champion: Arc<Servable>, aliases: &Aliases) {
-        let old = slot.lineup();
-        let find = |version: Option<Version>| version.and_then(|version| old.version(version).cloned());
-        let previous = aliases.previous.filter(|_| self.keeps_previous(slot.name()));
-        let lineup =
-            Lineup { previous: find(previous), challenger: find(aliases.challenger), champion: Some(champion) };
-        self.exchange(slot, lineup);
-    }
-
-    /// Gives the slot another lineup; what is not in it any more is retired.
-    pub(super) fn exchange(&self, slot: &Slot, lineup: Lineup) {
-        let kept: Vec<_> = lineup.iter().cloned().collect();
-        let old = slot.swap(lineup);
-        for servable in old.iter().filter(|servable| kept.iter().all(|kept| !Arc::ptr_eq(kept, servable))) {
-            self.reaper.retire(Arc::clone(servable), slot.metrics().clone());
-        }
+        let lineup = slot.lineup();
+        let find = |version| lineup.version(version).cloned();
+        let arranged = self.arranged(slot, champion, find, aliases);
+        self.put(slot, arranged);
     }
 
     /// Counts and logs how an activation or roll back ended; a failure is added to the history (a success is there).

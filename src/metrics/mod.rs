@@ -4,8 +4,10 @@
 //! Nothing that a caller sends becomes a label. Handles are resolved when a version is loaded ([`Metrics::version`]), never
 //! looked up on the hot path. This is the only module that knows the `prometheus` crate.
 
+mod challenger;
 mod drift;
 
+pub use challenger::ChallengerMetrics;
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
 
 use std::collections::BTreeMap;
@@ -13,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Content type of [`Metrics::encode`].
@@ -24,6 +26,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const DURATION_BUCKETS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+/// Buckets of the difference of two predictions, which lies between 0 and 1.
+const DIFFERENCE_BUCKETS: &[f64] = &[0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
 const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 const LOAD_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
@@ -75,6 +79,62 @@ label! {
         Refused = "refused",
         /// Something else went wrong.
         Failed = "failed",
+    }
+}
+
+label! {
+    /// What became of a request's copy for the challenger (or, of one that the challenger answered, for the champion).
+    ShadowOutcome {
+        /// Both answers were compared.
+        Compared = "compared",
+        /// Nobody had time for it: the server had other work, or too many copies waited.
+        Dropped = "dropped",
+        /// The challenger failed on it.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// Whether both versions say the same of a row.
+    Agreement {
+        /// The same class, or a number within the tolerance.
+        Agreed = "agreed",
+        /// Something else.
+        Differed = "differed",
+    }
+}
+
+label! {
+    /// How a request that was routed to the challenger ended.
+    CanaryOutcome {
+        /// The challenger answered.
+        Answered = "answered",
+        /// The challenger failed and the champion answered.
+        Rescued = "rescued",
+        /// The challenger failed and there was no time for the champion.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// Who ran.
+    Role {
+        /// The active version.
+        Champion = "champion",
+        /// The candidate.
+        Challenger = "challenger",
+    }
+}
+
+label! {
+    /// What a rollout did.
+    RolloutStep {
+        /// It went to its next step.
+        Advance = "advance",
+        /// It made the challenger the champion.
+        Activate = "activate",
+        /// It took the challenger, or a new champion, back.
+        Rollback = "rollback",
     }
 }
 
@@ -138,6 +198,8 @@ macro_rules! metrics {
             drift: drift::DriftCollector,
             /// Copies of each version in memory: one that is loaded again while the old copy drains is there twice.
             copies: Mutex<BTreeMap<(String, u64), usize>>,
+            /// Comparisons of each challenger: one that comes to its next step is compared anew before the last has ended.
+            comparisons: Mutex<BTreeMap<(String, u64), usize>>,
             $(#[doc = $help] $field: $kind,)+
         }
 
@@ -153,7 +215,7 @@ macro_rules! metrics {
                 )+
                 let drift = drift::DriftCollector::new()?;
                 registry.register(Box::new(drift.clone()))?;
-                Ok(Self { registry, drift, copies: Mutex::default(), $($field),+ })
+                Ok(Self { registry, drift, copies: Mutex::default(), comparisons: Mutex::default(), $($field),+ })
             }
         }
     };
@@ -195,6 +257,22 @@ metrics! {
         ["model"];
     loaded_versions: IntGaugeVec = "gudgeon_loaded_versions", "Versions in memory, those that still drain included.", ["model"];
     model_bytes: IntGaugeVec = "gudgeon_model_bytes", "Size of the graph of a version in memory.", ["model", "version"];
+    challenger_version: IntGaugeVec = "gudgeon_challenger_version", "The version that is tried; 0 while there is none.", ["model"];
+    challenger_share: GaugeVec = "gudgeon_challenger_share",
+        "The share of requests that the challenger sees (mode shadow) or answers (mode canary); 0 in the other mode.",
+        ["model", "mode"];
+    rollout_steps: IntCounterVec = "gudgeon_rollout_steps_total", "What rollouts did on their own.", ["model", "step"];
+    shadow_requests: IntCounterVec = "gudgeon_shadow_requests_total",
+        "Requests copied to be compared with the other version, by what became of the copy.", ["model", "version", "outcome"];
+    shadow_rows: IntCounterVec = "gudgeon_shadow_rows_total", "Rows compared, by whether both versions agree.",
+        ["model", "version", "result"];
+    shadow_difference: HistogramVec = "gudgeon_shadow_difference",
+        "Difference of the predictions of a row: total variation of the probabilities, or relative difference of the numbers.",
+        ["model", "version"], DIFFERENCE_BUCKETS;
+    shadow_run_duration: HistogramVec = "gudgeon_shadow_run_duration_seconds",
+        "Time of one run on the same rows on the same thread, by who ran.", ["model", "version", "role"], DURATION_BUCKETS;
+    canary_requests: IntCounterVec = "gudgeon_canary_requests_total",
+        "Requests routed to the challenger, by how they ended.", ["model", "version", "outcome"];
     http_requests: IntCounterVec = "gudgeon_http_requests_total", "HTTP requests by listener and class of status.",
         ["listener", "status"];
     connections: IntGaugeVec = "gudgeon_http_connections", "Open connections by listener.", ["listener"];
@@ -289,6 +367,10 @@ pub struct ModelMetrics {
     pub loaded_versions: IntGauge,
     /// Time to open a version, seconds.
     pub load_duration: Histogram,
+    /// The challenger's number; 0 while there is none.
+    pub challenger_version: IntGauge,
+    challenger_shares: [Gauge; 2],
+    rollout_steps: Vec<IntCounter>,
     /// Activations that were forced against the gate.
     pub gate_overrides: IntCounter,
     loads: Vec<IntCounter>,
@@ -297,6 +379,17 @@ pub struct ModelMetrics {
 }
 
 impl ModelMetrics {
+    /// Says which share the challenger sees and which it answers.
+    pub fn set_challenger_shares(&self, shadow: f64, canary: f64) {
+        self.challenger_shares[0].set(shadow);
+        self.challenger_shares[1].set(canary);
+    }
+
+    /// The counter of what rollouts did.
+    pub fn rollout_steps(&self, step: RolloutStep) -> &IntCounter {
+        &self.rollout_steps[step as usize]
+    }
+
     /// The counter of what the gate said.
     pub fn gate_decisions(&self, verdict: GateVerdict) -> &IntCounter {
         &self.gate_decisions[verdict as usize]
@@ -382,6 +475,12 @@ impl Metrics {
             converged: self.converged.with_label_values(&[model]),
             loaded_versions: self.loaded_versions.with_label_values(&[model]),
             load_duration: self.load_duration.with_label_values(&[model]),
+            challenger_version: self.challenger_version.with_label_values(&[model]),
+            challenger_shares: ["shadow", "canary"].map(|mode| self.challenger_share.with_label_values(&[model, mode])),
+            rollout_steps: RolloutStep::ALL
+                .iter()
+                .map(|step| self.rollout_steps.with_label_values(&[model, step.as_str()]))
+                .collect(),
             loads: result(&self.loads),
             swaps: result(&self.swaps),
             gate_overrides: self.gate_overrides.with_label_values(&[model]),

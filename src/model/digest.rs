@@ -18,6 +18,11 @@ impl Digest {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
+    /// The 32 bytes.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The first 12 hex digits: enough for a person.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()

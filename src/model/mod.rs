@@ -3,6 +3,7 @@
 //! Vocabulary: no I/O, no clock, no locks. The types here carry proofs. A [`ModelName`] is safe as a folder, a URL segment
 //! and a metric label; a [`Checked`] batch fits its [`Signature`], so nothing behind it checks again.
 
+mod challenge;
 mod contract;
 mod digest;
 mod golden;
@@ -10,6 +11,7 @@ mod manifest;
 mod name;
 mod signature;
 
+pub use challenge::{InvalidShare, Mode, Share, UnknownMode, key_number, request_number};
 pub use contract::{Breach, Contract, ContractPolicy, UnknownPart};
 pub use digest::{Digest, DigestWriter, InvalidDigest};
 pub use golden::{Golden, GoldenMismatch, Tolerance};

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::error::RegistryError;
 use super::folder::{Folder, Links};
-use crate::model::{Alias, Version};
+use super::moment::Moment;
+use crate::model::{Alias, Mode, Share, Version};
 
 pub(super) const ALIASES_FILE: &str = "aliases.json";
 const ALIASES_BYTES_MAX: u64 = 64 << 10;
@@ -21,6 +22,9 @@ pub struct Aliases {
     /// The candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenger: Option<Version>,
+    /// How the candidate is tried; there where a candidate is, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<Challenge>,
     /// Where a roll back goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Version>,
@@ -29,7 +33,28 @@ pub struct Aliases {
     pub contract: Option<Version>,
 }
 
+/// How the challenger is tried, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Challenge {
+    /// Whether it answers.
+    pub mode: Mode,
+    /// The share of requests that it sees or answers.
+    pub share: Share,
+    /// The step of the rollout, from 1; none where a person decides what comes next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// When this began.
+    pub since: Moment,
+}
+
 impl Aliases {
+    /// The same without a challenger.
+    #[must_use]
+    pub fn without_challenger(self) -> Self {
+        Self { challenger: None, challenge: None, ..self }
+    }
+
     /// The version that `alias` names.
     pub fn get(&self, alias: Alias) -> Option<Version> {
         match alias {

@@ -35,6 +35,12 @@ pub enum Action {
     Retire,
     /// Its folder was removed, since so many versions need not be kept.
     Prune,
+    /// It became the challenger.
+    Challenge,
+    /// The challenger came to the next step of its rollout.
+    Advance,
+    /// It is the challenger no more.
+    Withdraw,
 }
 
 /// How it ended.

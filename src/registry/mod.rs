@@ -17,6 +17,7 @@ mod history;
 mod journal;
 mod listing;
 mod lock;
+mod moment;
 mod prune;
 mod register;
 mod reports;
@@ -31,13 +32,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-pub use aliases::Aliases;
+pub use aliases::{Aliases, Challenge};
 pub use artifact::{Artifact, EVALUATION_FILE, GOLDEN_FILE, MANIFEST_FILE, PROFILE_FILE};
 pub use contract::RecordedContract;
 pub use draft::Draft;
 pub use error::RegistryError;
 pub use history::{Action, Actor, Call, Event, History, Outcome};
 pub use listing::{Ignored, Listing, ModelFolder};
+pub use moment::Moment;
 pub use register::Registered;
 pub use stamp::Stamp;
 pub use watch::Watch;

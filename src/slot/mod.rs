@@ -3,9 +3,16 @@
 //! A request acquires its servable once ([`Slot::acquire`]) and keeps it to the end, so no answer mixes versions. A swap
 //! replaces one value. This is the only module that knows arc-swap.
 
+mod challenge;
+mod comparison;
+mod difference;
+mod feed;
 mod monitor;
 mod servable;
 
+pub use challenge::{Challenge, ChallengeOptions};
+pub use comparison::{Compared, Comparison};
+pub use feed::{SHADOW_QUEUE_LEN_MAX, SHADOW_VALUES_MAX, Tapped};
 pub use monitor::{BOOTSTRAP_ROWS, Monitor, MonitorOptions};
 pub use servable::{Servable, ServableParts};
 
@@ -15,7 +22,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::metrics::ModelMetrics;
-use crate::model::{Alias, ModelName, Version};
+use crate::model::{Alias, Mode, ModelName, Version};
 
 /// The servables of one model at one moment.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +31,28 @@ pub struct Lineup {
     pub champion: Option<Arc<Servable>>,
     /// The candidate.
     pub challenger: Option<Arc<Servable>>,
+    /// How the candidate is tried; there only where a champion and a candidate are.
+    pub challenge: Option<Arc<Challenge>>,
     /// The version that was active before: a roll back needs no loading.
     pub previous: Option<Arc<Servable>>,
+}
+
+/// Who answers a request that names no version.
+#[derive(Debug)]
+pub struct Route {
+    /// The version that answers.
+    pub servable: Arc<Servable>,
+    /// Where that is the challenger: who answers instead when it fails.
+    pub canary: Option<Canary>,
+}
+
+/// A request that the challenger is to answer.
+#[derive(Debug)]
+pub struct Canary {
+    /// Answers when the challenger fails.
+    pub champion: Arc<Servable>,
+    /// Where it is counted.
+    pub challenge: Arc<Challenge>,
 }
 
 impl Lineup {
@@ -78,6 +105,18 @@ impl Slot {
         self.lineup.load().champion.clone()
     }
 
+    /// Who answers a request that names no version, decided once for the whole of it: the champion, or the challenger for
+    /// its share of them. `key` looks up the header field that holds a request's key.
+    pub fn route<'k>(&self, key: impl FnOnce(&str) -> Option<&'k [u8]>) -> Option<Route> {
+        let lineup = self.lineup.load();
+        let champion = lineup.champion.as_ref()?;
+        let Some(challenge) = lineup.challenge.as_ref().filter(|challenge| challenge.answers(key)) else {
+            return Some(Route { servable: Arc::clone(champion), canary: None });
+        };
+        let canary = Canary { champion: Arc::clone(champion), challenge: Arc::clone(challenge) };
+        Some(Route { servable: Arc::clone(challenge.challenger()), canary: Some(canary) })
+    }
+
     /// The servable under `alias`, for the whole of one request.
     pub fn acquire_alias(&self, alias: Alias) -> Option<Arc<Servable>> {
         self.lineup.load().get(alias).cloned()
@@ -96,9 +135,25 @@ impl Slot {
     /// Replaces the lineup: one value, so that every request sees the old or the new one. Gives back the old lineup, whose
     /// servables answer on until their last request is done.
     pub fn swap(&self, lineup: Lineup) -> Arc<Lineup> {
-        let active = lineup.champion.as_ref().map_or(0, |champion| champion.version().number());
-        self.metrics.active_version.set(i64::try_from(active).unwrap_or(i64::MAX));
-        self.lineup.swap(Arc::new(lineup))
+        let number = |servable: &Option<Arc<Servable>>| {
+            let number = servable.as_ref().map_or(0, |servable| servable.version().number());
+            i64::try_from(number).unwrap_or(i64::MAX)
+        };
+        self.metrics.active_version.set(number(&lineup.champion));
+        self.metrics.challenger_version.set(number(&lineup.challenger));
+        let share = |mode| lineup.challenge.as_ref().map(|c| c.options()).filter(|options| options.mode == mode);
+        let share = |mode| share(mode).map_or(0.0, |options| options.share.value());
+        self.metrics.set_challenger_shares(share(Mode::Shadow), share(Mode::Canary));
+        let new = lineup.challenge.clone();
+        let old = self.lineup.swap(Arc::new(lineup));
+        let has_ended = |challenge: &&Arc<Challenge>| new.as_ref().is_none_or(|new| !Arc::ptr_eq(new, challenge));
+        if let Some(ended) = old.challenge.as_ref().filter(has_ended) {
+            ended.close();
+        }
+        if let Some(challenge) = new {
+            challenge.open();
+        }
+        old
     }
 }
 

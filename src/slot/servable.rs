@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Monitor;
+use super::feed::Tapped;
 use crate::batch::{Lane, Outputs, RunError};
-use crate::engine::Plan;
+use crate::engine::{EngineError, Plan};
 use crate::metrics::VersionMetrics;
 use crate::model::{Checked, Digest, Head, Manifest, ModelName, Signature, Version};
+use crate::tensor::Tensor;
 
 /// What a servable is made of.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct ServableParts {
     pub metrics: VersionMetrics,
     /// The drift monitor; a model with neither features nor a prediction to watch has none.
     pub monitor: Option<Arc<Monitor>>,
+    /// Where answered requests go on to be compared with another version; the lane knows it too.
+    pub tapped: Arc<Tapped>,
 }
 
 /// A version in memory, ready to answer. Immutable; shared by every request that acquired it.
@@ -99,6 +103,15 @@ impl Servable {
     /// [`RunError`] where the queue is full, the deadline passes, the server stops or the engine fails.
     pub async fn predict(&self, inputs: Checked, deadline: Instant) -> Result<Outputs, RunError> {
         self.parts.lane.run(inputs, deadline).await
+    }
+
+    /// Runs `inputs` on the thread that calls, past the queue and uncounted: for comparisons.
+    pub(super) fn run_aside(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        self.parts.plan.run(inputs)
+    }
+
+    pub(super) fn tapped(&self) -> &Tapped {
+        &self.parts.tapped
     }
 
     /// Whether nobody but the caller of this holds the servable, its queue or its plan.

@@ -6,10 +6,12 @@ use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Prof
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
-    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Producer, Signature, Split,
-    Task, TensorSpec, Tolerance, Training, Version,
+    CodeRevision, DataFile, Digest, Feature, FeatureKind, FileEntry, Golden, Manifest, Mode, Producer, Share,
+    Signature, Split, Task, TensorSpec, Tolerance, Training, Version,
 };
-use gudgeon::registry::{Action, Actor, Aliases, Call, Event, Outcome, PolicyFile, RecordedContract};
+use gudgeon::registry::{
+    Action, Actor, Aliases, Call, Challenge, Event, Moment, Outcome, PolicyFile, RecordedContract,
+};
 use gudgeon::tensor::{Data, Dtype, NamedTensor, Tensor};
 use gudgeon::trainer::fit::Algorithm;
 use gudgeon::trainer::pipeline::Pipeline;
@@ -206,8 +208,17 @@ fn the_fields_of_an_evaluation() {
 #[test]
 fn the_fields_of_aliases_and_history() {
     let version = Some(Version::FIRST);
-    let aliases =
-        Aliases { generation: 1, champion: version, challenger: version, previous: version, contract: version };
+    let share = Share::ALL;
+    let challenge = Challenge { mode: Mode::Shadow, share, step: Some(1), since: Moment::now() };
+    let challenge = Some(challenge);
+    let aliases = Aliases {
+        generation: 1,
+        champion: version,
+        challenger: version,
+        challenge,
+        previous: version,
+        contract: version,
+    };
     check_json("### aliases.json", &[json(&aliases)]);
     let specs = || vec![TensorSpec { name: "x".to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(1)] }];
     let signature = Signature { inputs: specs(), outputs: specs(), features: Vec::new(), classes: Vec::new() };
@@ -233,7 +244,7 @@ fn the_fields_of_aliases_and_history() {
     let actions =
         [Action::Register, Action::Verify, Action::Evaluate, Action::Activate, Action::Rollback, Action::Retire]
             .into_iter()
-            .chain([Action::Prune])
+            .chain([Action::Prune, Action::Challenge, Action::Advance, Action::Withdraw])
             .map(|a| json(&a))
             .collect::<Vec<_>>();
     let outcomes = [Outcome::Ok, Outcome::Refused, Outcome::Failed].map(|outcome| json(&outcome));
@@ -261,6 +272,9 @@ fn the_keys_of_model_toml() {
     check_first_column(PAGE, "#### [contract]", &keys::<ModelPolicy>("[contract]\nzzz = 1"));
     check_first_column(PAGE, "#### [retention]", &keys::<ModelPolicy>("[retention]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift]", &keys::<ModelPolicy>("[drift]\nzzz = 1"));
+    check_first_column(PAGE, "#### [rollout]", &keys::<ModelPolicy>("[rollout]\nzzz = 1"));
+    check_first_column(PAGE, "#### [[rollout.step]]", &keys::<ModelPolicy>("[[rollout.step]]\nzzz = 1"));
+    check_first_column(PAGE, "#### [rollout.conditions]", &keys::<ModelPolicy>("[rollout.conditions]\nzzz = 1"));
     check_first_column(PAGE, "#### [drift.thresholds]", &keys::<ModelPolicy>("[drift.thresholds]\nzzz = 1"));
     assert!(ModelPolicy::parse(&example("### model.toml")).is_ok());
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use clap::Args as _;
 use gudgeon::config::{RawConfig, settings};
 use gudgeon::metrics::{
-    ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, GateVerdict, Listener, Metrics, OpResult, Outcome,
-    StatusClass, WindowSample,
+    Agreement, CanaryOutcome, ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, GateVerdict, Listener, Metrics,
+    OpResult, Outcome, Role, RolloutStep, ShadowOutcome, StatusClass, WindowSample,
 };
 use regex::Regex;
 
@@ -64,7 +64,16 @@ fn every_label_value_is_in_the_reference() {
         ("listener", values(Listener::ALL.iter().map(|value| value.as_str()).collect())),
         ("status", values(StatusClass::ALL.iter().map(|value| value.as_str()).collect())),
     ];
-    let expected = table(["label", "values"], rows.map(|(label, values)| [code(label), values]));
+    let of_challengers = [
+        ("gudgeon_shadow_requests_total", "outcome", values(ShadowOutcome::ALL.iter().map(|v| v.as_str()).collect())),
+        ("gudgeon_shadow_rows_total", "result", values(Agreement::ALL.iter().map(|value| value.as_str()).collect())),
+        ("gudgeon_canary_requests_total", "outcome", values(CanaryOutcome::ALL.iter().map(|v| v.as_str()).collect())),
+        ("gudgeon_shadow_run_duration_seconds", "role", values(Role::ALL.iter().map(|v| v.as_str()).collect())),
+        ("gudgeon_rollout_steps_total", "step", values(RolloutStep::ALL.iter().map(|value| value.as_str()).collect())),
+    ];
+    let of_one = of_challengers.map(|(metric, label, values)| [format!("{} of {}", code(label), code(metric)), values]);
+    let rows = rows.map(|(label, values)| [code(label), values]);
+    let expected = table(["label", "values"], rows.into_iter().chain(of_one));
     check_generated("docs/METRICS.md", "label values", &expected);
 }
 
@@ -73,6 +82,7 @@ fn types() -> BTreeMap<String, String> {
     let metrics = Metrics::new().unwrap();
     metrics.version("flights", 1, 1);
     metrics.model("flights");
+    let _challenger = metrics.challenger("flights", 2);
     let source: Arc<dyn DriftSource> = Arc::new(OneColumn);
     metrics.add_drift(&source);
     let text = metrics.encode();

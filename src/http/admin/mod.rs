@@ -1,5 +1,6 @@
 //! What operators do: list, inspect, register, verify, activate, roll back.
 
+pub(super) mod challenger;
 mod guard;
 mod history;
 mod operations;
@@ -29,7 +30,7 @@ pub(super) use operations::{events, operation, operations};
 
 /// Bodies of commands hold a number and a reason.
 const COMMAND_BYTES_MAX: usize = 64 << 10;
-const VERBS: [&str; 3] = ["activate", "rollback", "prune"];
+const VERBS: [&str; 5] = ["activate", "rollback", "challenge", "withdraw", "prune"];
 
 fn model_name(name: &str) -> Result<ModelName, ApiError> {
     name.parse().map_err(|_| ApiError::UnknownModel(clip(name)))
@@ -180,7 +181,7 @@ struct PruneBody {
     reason: Option<String>,
 }
 
-/// `:activate`, `:rollback` and `:prune`.
+/// `:activate`, `:rollback`, `:challenge`, `:withdraw` and `:prune`.
 pub(super) async fn steer(
     State(state): State<Arc<AppState>>,
     Segments(segment): Segments<String>,
@@ -227,6 +228,17 @@ fn begin(
                 parse_or_default(body, "an object with perhaps \"reason\", a string, or nothing")?;
             let ask = ask(Kind::Rollback, None, reason.clone());
             lifecycle.begin(ask, move |lifecycle, actor| lifecycle.roll_back(&name, actor, reason))
+        }
+        "challenge" => {
+            let (version, trial, reason) = challenger::asked(body)?;
+            let ask = ask(Kind::Challenge, Some(version), reason.clone());
+            lifecycle.begin(ask, move |lifecycle, actor| lifecycle.challenge(&name, version, trial, (actor, reason)))
+        }
+        "withdraw" => {
+            let RollBack { reason } =
+                parse_or_default(body, "an object with perhaps \"reason\", a string, or nothing")?;
+            let ask = ask(Kind::Withdraw, None, reason.clone());
+            lifecycle.begin(ask, move |lifecycle, actor| lifecycle.withdraw(&name, actor, reason))
         }
         _ => {
             let expected = "an object with perhaps \"keep\", a whole number, \"dry_run\" and \"reason\", or nothing";
