@@ -174,7 +174,7 @@ async fn pruning_keeps_the_newest_and_what_is_in_use_and_numbers_do_not_come_aga
     assert_eq!((status.as_u16(), &answer["code"]), (422, &json!("no_retention")), "{answer}");
     let folder = server.registry.file("iris");
     std::fs::write(folder.join("model.toml"), "[retention]\nversions_on_disk = 1\n").unwrap();
-    std::fs::create_dir(folder.join(".verified")).unwrap();
+    std::fs::create_dir_all(folder.join(".verified")).unwrap();
     for version in [2, 4] {
         std::fs::write(folder.join(format!(".verified/{version}.json")), "{}").unwrap();
     }
