@@ -108,7 +108,7 @@ impl Lifecycle {
     /// Has a version that is not in memory opened in a child; what was found is kept for the loading.
     fn examined_first(&self, model: &ModelName, version: Version) -> Result<(), LifecycleError> {
         let slot = self.slots.find(model.as_str());
-        if self.loader.keeps_findings() && !slot.is_some_and(|slot| slot.lineup().version(version).is_some()) {
+        if self.loader.keeps_findings() && slot.is_none_or(|slot| slot.lineup().version(version).is_none()) {
             let artifact = self.loader.registry.read(model, version)?;
             self.loader.examined(model, &artifact)?;
         }

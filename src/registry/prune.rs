@@ -52,13 +52,15 @@ fn hide(model: &Folder, version: Version) -> Result<(), RegistryError> {
     flushed
 }
 
-/// Removes what is kept about a version outside its folder: files whose name begins with its number and a dot.
+/// Removes what is kept about a version outside its folder: files whose name begins with its number, then a
+/// dot or a hyphen.
 fn remove_beside(model: &Folder, version: Version) -> Result<(), RegistryError> {
     for name in BESIDE_VERSIONS {
         let Some(folder) = model.sub(name)? else { continue };
         let mut found = Vec::new();
         folder.visit(|entry, _| {
-            let is_of_version = entry.split_once('.').is_some_and(|(number, _)| number.parse() == Ok(version));
+            let number = entry.split(['.', '-']).next().unwrap_or_default();
+            let is_of_version = number.parse() == Ok(version);
             found.extend(is_of_version.then(|| entry.to_owned()));
             true
         })?;

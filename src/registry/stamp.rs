@@ -42,7 +42,7 @@ impl Registry {
 fn of(folder: &Folder, name: &str) -> Result<Option<FileStamp>, RegistryError> {
     let stat = folder.stat(name)?;
     Ok(stat.map(|stat| {
-        let changed = (stat.st_mtime.into(), stat.st_mtime_nsec.into());
-        (stat.st_dev, stat.st_ino, stat.st_size, changed, (stat.st_ctime.into(), stat.st_ctime_nsec.into()))
+        let changed = (stat.st_mtime, stat.st_mtime_nsec);
+        (stat.st_dev, stat.st_ino, stat.st_size, changed, (stat.st_ctime, stat.st_ctime_nsec))
     }))
 }

@@ -174,7 +174,11 @@ async fn pruning_keeps_the_newest_and_what_is_in_use_and_numbers_do_not_come_aga
     assert_eq!((status.as_u16(), &answer["code"]), (422, &json!("no_retention")), "{answer}");
     let folder = server.registry.file("iris");
     std::fs::write(folder.join("model.toml"), "[retention]\nversions_on_disk = 1\n").unwrap();
-    std::fs::create_dir(folder.join(".verified")).unwrap();
+    std::fs::create_dir_all(folder.join(".verified")).unwrap();
+    std::fs::create_dir_all(folder.join(".reports")).unwrap();
+    for pair in ["2-1", "3-2"] {
+        std::fs::write(folder.join(format!(".reports/{pair}.json")), "{}").unwrap();
+    }
     for version in [2, 4] {
         std::fs::write(folder.join(format!(".verified/{version}.json")), "{}").unwrap();
     }
@@ -185,6 +189,7 @@ async fn pruning_keeps_the_newest_and_what_is_in_use_and_numbers_do_not_come_aga
     assert_eq!(done["pruned"], json!([2, 5]), "{done}");
     assert!(!folder.join("5").exists() && !folder.join("2").exists());
     assert!(!folder.join(".verified/2.json").exists() && folder.join(".verified/4.json").exists());
+    assert!(!folder.join(".reports/2-1.json").exists() && folder.join(".reports/3-2.json").exists());
     let hidden = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(hidden.filter(|name| name.starts_with(".tmp-")).count(), 0);
     let told = events(&server, "iris/history?action=prune&version=5").await;

@@ -177,7 +177,7 @@ const TEXTS: [Folder; 12] = [
         "a manifest that claims the largest file",
         |folder| {
             change(&folder.join("manifest.json"), |manifest| {
-                manifest["files"]["model.onnx"]["bytes"] = json!(u64::MAX)
+                manifest["files"]["model.onnx"]["bytes"] = json!(u64::MAX);
             });
         },
         "invalid_artifact",
