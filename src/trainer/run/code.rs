@@ -5,8 +5,10 @@ use std::process::Command;
 
 use crate::model::{CodeRevision, Version};
 
-/// Files that the registry writes in a model's folder, beside the versions.
-const REGISTRY_FILES: [&str; 5] = ["aliases.json", "history.jsonl", ".lock", ".register.lock", ".pending.json"];
+/// What the registry writes in a model's folder beside the versions: files, and folders of files.
+const REGISTRY_FILES: [&str; 6] =
+    ["aliases.json", "contract.json", "history.jsonl", ".lock", ".register.lock", ".pending.json"];
+const REGISTRY_FOLDERS: [&str; 2] = [".reports", ".verified"];
 
 /// The git commit of `folder` and whether tracked files in it have changed since. `None` where there is no git, or the folder
 /// lies in no work tree. What the registry writes there is no change of the code: an owner may remove versions and train
@@ -27,7 +29,7 @@ pub(super) fn revision(folder: &Path) -> Option<CodeRevision> {
 /// Whether the registry writes `path`: a file of a version, or one of its own beside them.
 fn is_of_registry(path: &str) -> bool {
     match path.split_once('/') {
-        Some((folder, _)) => folder.parse::<Version>().is_ok(),
+        Some((folder, _)) => REGISTRY_FOLDERS.contains(&folder) || folder.parse::<Version>().is_ok(),
         None => REGISTRY_FILES.contains(&path),
     }
 }
@@ -42,10 +44,11 @@ mod tests {
     fn work_tree() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         let model = root.path().join("models/m");
-        for folder in ["1", "2-notes", "data"] {
+        for folder in ["1", "2-notes", "data", ".reports"] {
             fs::create_dir_all(model.join(folder)).unwrap();
         }
-        for file in ["pipeline.toml", "aliases.json", "history.jsonl", "1/model.onnx", "2-notes/why.md", "data/a.csv"] {
+        let of_registry = ["aliases.json", "contract.json", "history.jsonl", "1/model.onnx", ".reports/1-none.json"];
+        for file in of_registry.into_iter().chain(["pipeline.toml", "2-notes/why.md", "data/a.csv"]) {
             fs::write(model.join(file), "before").unwrap();
         }
         fs::write(root.path().join("elsewhere.txt"), "before").unwrap();
@@ -76,6 +79,8 @@ mod tests {
         check(|model| fs::remove_dir_all(model.join("1")).unwrap(), false);
         check(|model| fs::write(model.join("1/model.onnx"), "after").unwrap(), false);
         check(|model| fs::remove_file(model.join("aliases.json")).unwrap(), false);
+        check(|model| fs::write(model.join("contract.json"), "after").unwrap(), false);
+        check(|model| fs::remove_dir_all(model.join(".reports")).unwrap(), false);
         check(|model| fs::write(model.join("history.jsonl"), "after").unwrap(), false);
         check(|model| fs::write(model.join("../../elsewhere.txt"), "after").unwrap(), false);
         check(|model| fs::write(model.join("untracked.txt"), "after").unwrap(), false);

@@ -194,8 +194,9 @@ fn the_trees_are_grown_anew_from_all_rows_with_the_rounds_that_validation_chose(
     let mut case = Case::new(&table, Objective::Binary);
     case.validation = (400..600).collect();
     let params = GbdtParams { n_trees_max: 500, min_rows_leaf: 1, ..GbdtParams::default() };
-    let chosen = case.fit(&GbdtParams { refit: false, ..params });
     let refitted = case.fit(&params);
+    let params = GbdtParams { refit: false, ..params };
+    let chosen = case.fit(&params);
     assert_eq!(refitted.validation_losses, chosen.validation_losses);
     case.validation.clear();
     let fixed = case.fit(&GbdtParams { n_trees_max: chosen.n_rounds(), ..params });
