@@ -95,14 +95,18 @@ async fn a_better_version_passes_and_its_report_counts_while_all_that_it_speaks_
         assert_eq!(last_event(&server).await["detail"], json!(format!("the gate says PASS ({how})")));
         roll_back(&server, 1).await;
     };
+    // The trainer's own report, made when the version was trained, against this champion.
+    passes("as reported before").await;
+    let gate = server.registry.file("flights/gate.toml");
+    let text = std::fs::read_to_string(&gate).unwrap();
+    let text = format!("{text}\n# a word\n");
+    std::fs::write(&gate, &text).unwrap();
     passes("computed now").await;
     let kept = || -> Value {
         serde_json::from_slice(&std::fs::read(server.registry.file("flights/.reports/2-1.json")).unwrap()).unwrap()
     };
     let before = kept();
     passes("as reported before").await;
-    let gate = server.registry.file("flights/gate.toml");
-    let text = std::fs::read_to_string(&gate).unwrap();
     std::fs::write(&gate, format!("{text}\n# a word more\n")).unwrap();
     passes("computed now").await;
     assert_ne!(kept()["digests"]["gate"], before["digests"]["gate"]);
