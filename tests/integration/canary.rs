@@ -343,6 +343,7 @@ async fn a_request_that_names_a_version_is_answered_by_it_and_both_faces_are_rou
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the command is waited for beside the server that it speaks to")]
 async fn a_person_begins_looks_and_withdraws_by_the_command_line() {
     let server = with_challenger("good").serve().await;
     let token = server.registry.file(".token");
