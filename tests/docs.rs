@@ -11,6 +11,7 @@ mod docs {
     mod alerts;
     mod formats;
     mod references;
+    mod refusals;
     mod repository;
     mod routes;
 }
