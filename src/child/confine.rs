@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getppid, setpriority_process, setrlimit};
 
+use super::priority::NICE;
 use super::{Farewell, Sandbox};
 
 /// Open files, those of the process itself included.
 const FILES_MAX: u64 = 64;
 /// Address space that is not held against the limit of memory: the binary, libraries, what allocators reserve and never use.
 const RESERVE_BYTES: u64 = 512 << 20;
-/// A low priority: whoever serves comes first. Not the lowest: under full load the child would never end then.
-const NICE: i32 = 10;
 
 /// What is left to a process.
 #[derive(Debug)]

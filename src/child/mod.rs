@@ -9,6 +9,7 @@
 
 mod confine;
 mod farewell;
+mod priority;
 mod run;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use confine::{Confined, Terms, confine};
 pub use farewell::{Farewell, Sandbox};
+pub use priority::step_back;
 pub use run::{ChildFailure, ChildOutput, Job, run};
 
 /// What a child may take.

@@ -9,6 +9,7 @@ use super::error::LifecycleError;
 use super::operations::{Ask, Kind, OPERATIONS_KEPT, Operation, Tracked};
 use super::permits::Permits;
 use super::progress::Current;
+use crate::child::step_back;
 use crate::registry::{Action, Actor, Event, Outcome};
 
 impl Lifecycle {
@@ -36,6 +37,7 @@ impl Lifecycle {
         let running = Running { lifecycle, tracked: Arc::clone(&tracked) };
         let builder = std::thread::Builder::new().name("gudgeon-lifecycle".to_owned());
         let spawned = builder.spawn(move || {
+            step_back();
             running.run(|lifecycle| operation(lifecycle, actor));
             drop(permit);
         });

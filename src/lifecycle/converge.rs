@@ -18,6 +18,7 @@ use super::error::LifecycleError;
 use super::operations::{Ask, Kind};
 use super::permits::Permits;
 use super::policy::{self, Cast, Move, Tried};
+use crate::child::step_back;
 use crate::model::{Digest, ModelName, Version};
 use crate::registry::{Action, Actor, Call, Challenge, Outcome, PolicyFile, Stamp, Watch};
 
@@ -253,6 +254,7 @@ impl Lifecycle {
         let (lifecycle, model) = (Arc::clone(self), model.clone());
         let thread = std::thread::Builder::new().name("gudgeon-converge".to_owned());
         let spawned = thread.spawn(move || {
+            step_back();
             lifecycle.converge_tracked(&model, situation, step);
             drop(permit);
         });
