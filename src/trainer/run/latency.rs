@@ -1,6 +1,7 @@
 //! How much slower one version runs than another, in the engine that serves.
 //!
-//! Machines are noisy: another process takes the core in the middle of a run, and a 99th percentile sees that first. So both
+//! Machines are noisy: another process takes the core in the middle of a run, and a 99th percentile sees that first. So runs in
+//! which the system took the core away say nothing of the model and do not count, where the system tells (Linux does). Both
 //! versions run in turns on the same rows, a few times over; the ratio is taken within each attempt, whose noise both share,
 //! and the smallest of all attempts counts. A version that is truly slower is slower in every attempt; noise is not.
 
@@ -62,20 +63,42 @@ fn inputs(runner: Runner<'_>, source: Source<'_>, rows: &[u32]) -> Result<Checke
 
 fn attempt(plans: [&Plan; 2], inputs: [&[Tensor]; 2]) -> Option<f64> {
     let started = Instant::now();
-    let mut times = [Vec::with_capacity(RUNS), Vec::with_capacity(RUNS)];
+    let mut times: [Vec<Timed>; 2] = [Vec::with_capacity(RUNS), Vec::with_capacity(RUNS)];
     for run in 0..RUNS {
         // Who goes first alternates: the second one finds warmer caches.
         for turn in [run % 2, 1 - run % 2] {
+            let before = interruptions();
             let began = Instant::now();
             plans[turn].run(inputs[turn]).ok()?;
-            times[turn].push(began.elapsed().max(TIME_MIN));
+            let time = began.elapsed().max(TIME_MIN);
+            times[turn].push(Timed { time, was_interrupted: before != interruptions() });
         }
         if RUNS_MIN <= run && ATTEMPT_TIME <= started.elapsed() {
             break;
         }
     }
-    let [champion, challenger] = times.map(p99);
+    let [champion, challenger] = times.map(|times| p99(undisturbed(&times)));
     Some(challenger.as_secs_f64() / champion.as_secs_f64())
+}
+
+/// How long a run took.
+#[derive(Debug, Clone, Copy)]
+struct Timed {
+    time: Duration,
+    /// Whether the system took the core away meanwhile.
+    was_interrupted: bool,
+}
+
+/// How often the system took the core away from this thread so far; `None` where it does not tell.
+fn interruptions() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?.trim().parse().ok()
+}
+
+/// The times of the runs that had the core to themselves; of all, where those are too few to tell.
+fn undisturbed(times: &[Timed]) -> Vec<Duration> {
+    let quiet: Vec<_> = times.iter().filter(|timed| !timed.was_interrupted).map(|timed| timed.time).collect();
+    if RUNS_MIN <= quiet.len() { quiet } else { times.iter().map(|timed| timed.time).collect() }
 }
 
 /// The 99th percentile: the smallest time that at least 99 of 100 runs do not exceed.
@@ -88,6 +111,20 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_lost_the_core_does_not_count_unless_nearly_all_did() {
+        let times = |n_quiet: usize| {
+            let timed = |run| {
+                let was_interrupted = n_quiet <= run;
+                Timed { time: Duration::from_millis(if was_interrupted { 9 } else { 1 }), was_interrupted }
+            };
+            undisturbed(&(0..20).map(timed).collect::<Vec<_>>())
+        };
+        assert_eq!(times(RUNS_MIN), vec![Duration::from_millis(1); RUNS_MIN]);
+        assert_eq!(times(RUNS_MIN - 1).len(), 20);
+        assert!(!cfg!(target_os = "linux") || interruptions().is_some());
+    }
 
     #[test]
     fn the_percentile_is_the_nearest_rank() {
