@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::coalesce::{gather, scatter};
+use super::lend::observe_later;
 use super::pool::Pool;
 use crate::engine::{EngineError, Plan};
 use crate::metrics::{Metrics, ModelMetrics, VersionMetrics};
@@ -21,8 +22,7 @@ pub type Outputs = Arc<Vec<Tensor>>;
 
 /// Looks at what was predicted, off the critical path: the answer has been handed over before.
 pub trait Observe: Send + Sync + fmt::Debug {
-    /// `worker` is the number of the compute thread, below [`PoolOptions::threads`](super::PoolOptions); no two calls run
-    /// with one number at a time.
+    /// `worker` is the number of the compute thread, below [`Pool::n_threads`]; no two calls run with one number at a time.
     fn observe(&self, worker: usize, inputs: &Checked, outputs: &[Tensor]);
 }
 
@@ -44,6 +44,8 @@ pub struct LaneOptions {
     pub batch_rows_max: usize,
     /// Whether requests may be joined at all: every output of the model has one row a row of input.
     pub coalesce: bool,
+    /// Rows up to which a run is so short that it happens on the thread that asks, see [`rows_here_max`](super::rows_here_max).
+    pub rows_here_max: usize,
 }
 
 /// Why a request got no outputs.
@@ -86,6 +88,9 @@ impl Job {
         drop(self.reply.send(Err(RunError::Deadline)));
     }
 }
+
+/// What was asked and answered, and is to be observed.
+pub(super) type Answered = (Checked, Outputs);
 
 /// One version's bounded queue in front of its plan.
 #[derive(Debug)]
@@ -138,20 +143,62 @@ impl Lane {
         }
     }
 
+    /// Runs `inputs` at once on this thread, where it is lent ([`Pool::lend`]), the run is short by what was measured, and
+    /// nobody waits in the queue.
+    ///
+    /// # Errors
+    /// Gives `inputs` back where they have to queue, see [`Self::run`]; then as that.
+    pub fn run_here(
+        self: &Arc<Self>,
+        inputs: Checked,
+        deadline: Instant,
+    ) -> Result<Result<Outputs, RunError>, Checked> {
+        let is_short = inputs.n_rows() <= self.options.rows_here_max;
+        if !is_short || self.is_ready.load(Ordering::Acquire) || self.pool.is_stopped() || !self.pool.is_lent() {
+            return Err(inputs);
+        }
+        if deadline <= Instant::now() {
+            return Ok(Err(RunError::Deadline));
+        }
+        self.version_metrics.queue_duration.observe(0.0);
+        let outputs = match self.run_plan(inputs.tensors(), inputs.n_rows()) {
+            Ok(outputs) => Arc::new(outputs),
+            Err(error) => return Ok(Err(error)),
+        };
+        self.version_metrics.rows.inc_by(inputs.n_rows() as u64);
+        if self.observer.is_some() || self.tap.as_ref().is_some_and(|tap| tap.is_open()) {
+            observe_later(self, (inputs, Arc::clone(&outputs)));
+        }
+        Ok(Ok(outputs))
+    }
+
+    /// Whether a request would have to be refused because too many wait; asked before work is put into reading one.
+    ///
+    /// # Errors
+    /// [`RunError::QueueFull`].
+    pub fn check_room(&self) -> Result<(), RunError> {
+        // Models that run at once have no queue to look at.
+        if 0 < self.options.rows_here_max { Ok(()) } else { self.make_room(&mut self.locked()) }
+    }
+
+    fn make_room(&self, queue: &mut VecDeque<Job>) -> Result<(), RunError> {
+        let queue_len_max = self.options.queue_len_max;
+        if queue.len() < queue_len_max {
+            return Ok(());
+        }
+        // Jobs that nobody waits for must not keep others out.
+        let (now, len_before) = (Instant::now(), queue.len());
+        let (void, waiting) = queue.drain(..).partition(|job| job.is_void(now));
+        *queue = waiting;
+        self.note_gone(len_before - queue.len());
+        void.into_iter().for_each(Job::expire);
+        if queue.len() < queue_len_max { Ok(()) } else { Err(RunError::QueueFull { queue_len_max }) }
+    }
+
     fn admit(self: &Arc<Self>, job: Job) -> Result<(), RunError> {
         {
             let mut queue = self.locked();
-            if self.options.queue_len_max <= queue.len() {
-                // Jobs that nobody waits for must not keep others out.
-                let (now, len_before) = (Instant::now(), queue.len());
-                let (void, waiting) = queue.drain(..).partition(|job| job.is_void(now));
-                *queue = waiting;
-                self.note_gone(len_before - queue.len());
-                void.into_iter().for_each(Job::expire);
-            }
-            if self.options.queue_len_max <= queue.len() {
-                return Err(RunError::QueueFull { queue_len_max: self.options.queue_len_max });
-            }
+            self.make_room(&mut queue)?;
             queue.push_back(job);
             self.model_metrics.queue_len.inc();
         }
@@ -223,10 +270,15 @@ impl Lane {
             }
         };
         // Nobody's answer waits for the observation of another's.
-        for (inputs, outputs) in answered {
-            self.observe(worker, &inputs, &outputs);
-            self.hand_on(inputs, outputs);
+        for answered in answered {
+            self.observe_and_hand_on(worker, answered);
         }
+    }
+
+    /// Comes after the answer. `worker` is the number of this thread.
+    pub(super) fn observe_and_hand_on(&self, worker: usize, (inputs, outputs): Answered) {
+        self.observe(worker, &inputs, &outputs);
+        self.hand_on(inputs, outputs);
     }
 
     fn run_joined(&self, jobs: &[Job]) -> Option<Vec<Vec<Tensor>>> {
@@ -251,7 +303,7 @@ impl Lane {
     }
 
     /// Hands the answer over; gives back what is to be observed.
-    fn answer(&self, job: Job, result: Result<Vec<Tensor>, RunError>) -> Option<(Checked, Outputs)> {
+    fn answer(&self, job: Job, result: Result<Vec<Tensor>, RunError>) -> Option<Answered> {
         let Job { inputs, reply, .. } = job;
         let outputs = match result {
             Ok(outputs) => Arc::new(outputs),

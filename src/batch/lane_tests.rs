@@ -33,7 +33,7 @@ impl Bench {
         let pool = Pool::start(PoolOptions { threads: 1 }, &metrics).unwrap();
         let (let_go, held) = channel();
         let lane = |version: u64, observer: Option<Arc<dyn Observe>>| {
-            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true };
+            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true, rows_here_max: 0 };
             let version = metrics.version("m", version, 1);
             let lane_metrics =
                 LaneMetrics { all: Arc::clone(&metrics), model: metrics.model("m"), version, observer, tap: None };

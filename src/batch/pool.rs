@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::lane::Lane;
+use super::lend::Seats;
 use crate::metrics::Metrics;
 
 /// How many threads compute.
@@ -22,13 +23,13 @@ pub struct Pool {
     state: Mutex<State>,
     woken: Condvar,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    n_threads: usize,
+    seats: Seats,
+    is_stopped: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Arc<Lane>>,
-    is_stopped: bool,
 }
 
 impl Pool {
@@ -38,8 +39,15 @@ impl Pool {
     /// The system's, where a thread cannot be started.
     pub fn start(options: PoolOptions, metrics: &Arc<Metrics>) -> std::io::Result<Arc<Self>> {
         let n_threads = options.threads.max(1);
-        let pool =
-            Arc::new(Self { state: Mutex::default(), woken: Condvar::new(), threads: Mutex::default(), n_threads });
+        // As many threads of others can be lent as run at a time.
+        let seats = Seats::new(n_threads, std::thread::available_parallelism().map_or(1, usize::from));
+        let pool = Arc::new(Self {
+            state: Mutex::default(),
+            woken: Condvar::new(),
+            threads: Mutex::default(),
+            seats,
+            is_stopped: AtomicBool::new(false),
+        });
         for worker in 0..n_threads {
             let (shared, metrics) = (Arc::clone(&pool), Arc::clone(metrics));
             let builder = std::thread::Builder::new().name(format!("gudgeon-compute-{worker}"));
@@ -49,14 +57,22 @@ impl Pool {
         Ok(pool)
     }
 
-    /// How many threads compute: worker numbers are below this.
+    /// How many threads compute, those that are lent included: worker numbers are below this.
     pub fn n_threads(&self) -> usize {
-        self.n_threads
+        self.seats.end()
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
     }
 
     /// Finishes what is queued, then ends the threads. A lane that wakes the pool later is refused.
     pub fn stop(&self) {
-        self.locked().is_stopped = true;
+        {
+            // Whoever looks under the lock, to queue work or to wait for it, must see it.
+            let _state = self.locked();
+            self.is_stopped.store(true, Ordering::Release);
+        }
         self.woken.notify_all();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
@@ -69,7 +85,7 @@ impl Pool {
     /// Tells the threads of a lane that has work; false once the pool has stopped.
     pub(super) fn wake(&self, lane: &Arc<Lane>) -> bool {
         let mut state = self.locked();
-        if state.is_stopped {
+        if self.is_stopped() {
             return false;
         }
         state.ready.push_back(Arc::clone(lane));
@@ -79,7 +95,7 @@ impl Pool {
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.locked().is_stopped
+        self.is_stopped.load(Ordering::Acquire)
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {
@@ -92,7 +108,7 @@ impl Pool {
             if let Some(lane) = state.ready.pop_front() {
                 return Some(lane);
             }
-            if state.is_stopped {
+            if self.is_stopped() {
                 return None;
             }
             state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);

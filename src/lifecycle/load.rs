@@ -1,21 +1,21 @@
 //! From a version at rest to a servable: read, examined in a child, opened here, set up its queue and its drift monitor.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::LifecycleError;
 use super::examined::Examinations;
 use super::model_policy::ModelPolicy;
 use super::operations::Stage;
 use super::progress;
-use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap};
+use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap, rows_here_max};
 use crate::drift::Profile;
 use crate::engine::Plan;
 use crate::metrics::{Metrics, OpResult};
-use crate::model::{Contract, Version};
+use crate::model::{Contract, Signature, Version};
 use crate::registry::{PolicyFile, Registry};
 use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped};
-use crate::verify::{self, Refusal};
+use crate::verify::{self, BatchLatency, Refusal, Report};
 
 /// Limits of the queue of a loaded version.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +103,7 @@ impl Loader {
             queue_len_max: self.options.queue_len_max,
             batch_rows_max: self.options.batch_rows_max,
             coalesce: report.follows_rows,
+            rows_here_max: here_max(&report, &signature),
         };
         let lane = Lane::new(Arc::clone(&plan), lane_options, Arc::clone(&self.pool), lane_metrics);
         Ok(Servable::new(ServableParts {
@@ -118,6 +119,15 @@ impl Loader {
             tapped,
         }))
     }
+}
+
+/// The rows of a run that the verification found to be short. Where rows vary in size, one says nothing about the next.
+fn here_max(report: &Report, signature: &Signature) -> usize {
+    if signature.inputs.iter().any(|spec| spec.row_len().is_none()) {
+        return 0;
+    }
+    let time = |batch: &BatchLatency| (batch.rows, Duration::from_secs_f64(batch.median_ms.max(0.0) / 1e3));
+    rows_here_max(&report.latency.iter().map(time).collect::<Vec<_>>())
 }
 
 fn parse_profile(text: &[u8]) -> Result<Profile, LifecycleError> {

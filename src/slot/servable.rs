@@ -97,6 +97,22 @@ impl Servable {
         self.parts.monitor.as_ref()
     }
 
+    /// Runs a checked batch at once on this thread, where that is the shortest way.
+    ///
+    /// # Errors
+    /// Gives `inputs` back where they have to queue, for [`Self::predict`]; then as that.
+    pub fn predict_here(&self, inputs: Checked, deadline: Instant) -> Result<Result<Outputs, RunError>, Checked> {
+        self.parts.lane.run_here(inputs, deadline)
+    }
+
+    /// Whether there is room for one more request; asked before work is put into reading one.
+    ///
+    /// # Errors
+    /// [`RunError::QueueFull`].
+    pub fn check_room(&self) -> Result<(), RunError> {
+        self.parts.lane.check_room()
+    }
+
     /// Runs a checked batch; the answer comes before `deadline` or not at all.
     ///
     /// # Errors
