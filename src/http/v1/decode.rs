@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::columns::ColumnsSeed;
+use super::plain;
 use super::rows::RowsSeed;
 use super::target::Plan;
 use crate::http::json::{DecodeError, DecodeLimits, Faults, Key, TextSeed, clip, parse, refuse};
@@ -34,6 +35,14 @@ pub struct Decoded {
 /// # Errors
 /// [`DecodeError`]; a path starts at `instances` or `inputs`.
 pub fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
+    match plain::decode(body, signature, limits) {
+        Some(decoded) => Ok(decoded),
+        None => decode_any(body, signature, limits),
+    }
+}
+
+/// Reads a body however it is written.
+pub(super) fn decode_any(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
     let Some(plan) = Plan::new(signature) else {
         return Err(Mismatch::new("signature", "features that lie inside their inputs", "another").into());
     };

@@ -3,6 +3,7 @@
 mod columns;
 mod decode;
 mod encode;
+mod plain;
 pub(super) mod routes;
 mod row;
 mod rows;
