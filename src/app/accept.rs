@@ -1,25 +1,27 @@
 //! The accept loop: hyper's connections under limits of our own, and a drain that loses no accepted request.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::ConnectInfo;
 use axum::http::{HeaderValue, Request, header};
-use axum::response::Response;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tower::ServiceExt as _;
 
+use super::idle::{Idle, Turns};
 use super::stall::Stalling;
-use crate::metrics::{Held, Listener, Metrics};
+use crate::batch::Pool;
+use crate::http::Front;
+use crate::metrics::{Held, Metrics};
 
 /// How far a drain has come; connections watch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,12 +49,20 @@ pub(super) struct AcceptOptions {
     pub(super) drain_timeout: Duration,
 }
 
-/// Serves `router` on `socket` until the phase says otherwise; ends when the last connection has.
+/// What connections are served with.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) front: Front,
+    /// Connections lend it their thread.
+    pub(super) pool: Arc<Pool>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// Serves `service` on `socket` until the phase says otherwise; ends when the last connection has.
 pub(super) async fn serve(
     socket: TcpListener,
-    router: Router,
+    service: Service,
     phase: watch::Receiver<Phase>,
-    listener: (Listener, Arc<Metrics>),
     options: AcceptOptions,
 ) {
     let permits = Arc::new(Semaphore::new(options.connections_max));
@@ -74,7 +84,7 @@ pub(super) async fn serve(
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let connection = Connection { stream, peer, permit, phase: phase.clone() };
-                    connections.spawn(connection.serve(router.clone(), listener.clone(), options));
+                    connections.spawn(connection.serve(service.clone(), options));
                 }
                 // Out of file descriptors, most likely: connections that end make room.
                 Err(error) => {
@@ -89,7 +99,7 @@ pub(super) async fn serve(
     for (stream, peer) in rest(socket) {
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
         let connection = Connection { stream, peer, permit, phase: phase.clone() };
-        connections.spawn(connection.serve(router.clone(), listener.clone(), options));
+        connections.spawn(connection.serve(service.clone(), options));
     }
     finish(connections, options.drain_timeout).await;
 }
@@ -131,52 +141,49 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, router: Router, listener: (Listener, Arc<Metrics>), options: AcceptOptions) {
+    async fn serve(self, service: Service, options: AcceptOptions) {
         let Self { stream, peer, permit, mut phase } = self;
-        let (listener, metrics) = listener;
-        let _open = Held::new(&metrics.connections(listener));
+        let Service { front, pool, metrics } = service;
+        let _open = Held::new(&metrics.connections(front.listener()));
         // A small answer must not wait for the next one.
         drop(stream.set_nodelay(true));
-        let seen = phase.clone();
-        let service = service_fn(move |request| {
-            answer(router.clone(), request, peer, (listener, Arc::clone(&metrics)), *seen.borrow())
+        let turns = Turns::default();
+        let (seen, begun) = (phase.clone(), turns.clone());
+        let (front, begun) = (&front, &begun);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (turn, phase) = (begun.begin(), *seen.borrow());
+            async move {
+                let mut response = front.answer(request, peer).await;
+                if Phase::Drain <= phase {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response.map(|body| turn.until_sent(body)))
+            }
         });
         let mut builder = http1::Builder::new();
-        // A caller that closes its side has left: what it asked for is cancelled, not computed for nobody.
-        builder.timer(TokioTimer::new()).header_read_timeout(options.header_timeout).half_close(false);
+        // A caller that closes its side has left: what it asked for is cancelled, not computed for nobody. The time for a
+        // request's head is watched here: hyper would make a timer for each.
+        builder.half_close(false);
         let stream = TokioIo::new(Stalling::new(stream, options.write_timeout));
-        let connection = builder.serve_connection(stream, service);
-        tokio::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = reached(&mut phase, Phase::Finish) => {
+        let mut connection = pin!(builder.serve_connection(stream, service));
+        let mut idle = Idle::new(turns, options.header_timeout);
+        let mut finishing = pin!(reached(&mut phase, Phase::Finish));
+        let mut is_finishing = false;
+        let ended = poll_fn(|context| {
+            if !is_finishing && finishing.as_mut().poll(context).is_ready() {
+                is_finishing = true;
                 connection.as_mut().graceful_shutdown();
-                connection.await
             }
-        };
-        if let Err(error) = ended {
+            match pool.lend(|| connection.as_mut().poll(context)) {
+                Poll::Ready(ended) => Poll::Ready(ended.map_err(|error| error.to_string())),
+                Poll::Pending => idle.poll(context).map(|()| Err("no request came in time".to_owned())),
+            }
+        });
+        if let Err(error) = ended.await {
             tracing::debug!(%error, %peer, "a connection ended early");
         }
         drop(permit);
     }
-}
-
-async fn answer(
-    router: Router,
-    request: Request<hyper::body::Incoming>,
-    peer: SocketAddr,
-    counted: (Listener, Arc<Metrics>),
-    phase: Phase,
-) -> Result<Response, Infallible> {
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let Ok(mut response) = router.oneshot(request).await;
-    let (listener, metrics) = counted;
-    metrics.count_http(listener, response.status().as_u16());
-    if Phase::Drain <= phase {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
 }
 
 /// Moves through the phases of a drain: serve on for `delay`, linger, finish.

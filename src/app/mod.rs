@@ -3,6 +3,7 @@
 //! A server takes bound listeners and a shutdown future, so tests need no special mode.
 
 mod accept;
+mod idle;
 mod stall;
 mod token;
 
@@ -14,14 +15,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use self::accept::{AcceptOptions, Phase};
+use self::accept::{AcceptOptions, Phase, Service};
 use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::engine::Limits;
-use crate::http::{self, AdminToken, AppState, BodyBudget, EventStreams, HttpOptions, Readiness};
+use crate::http::{AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
-use crate::metrics::{Listener, Metrics, MetricsError};
+use crate::metrics::{Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
 use crate::slot::Slots;
 use crate::verify::Examiner;
@@ -149,13 +150,13 @@ impl Server {
             write_timeout: config.body_timeout.duration(),
             drain_timeout: config.drain_timeout.duration(),
         };
-        let counted = |listener| (listener, Arc::clone(&state.metrics));
-        let public = http::public_router(Arc::clone(&state));
-        let mut public = tokio::spawn(accept::serve(http, public, watching, counted(Listener::Http), accept));
-        let operations = http::ops_router(Arc::clone(&state));
+        let service =
+            |front| Service { front, pool: Arc::clone(&pool), metrics: Arc::clone(&state.metrics) };
+        let public = service(Front::public(Arc::clone(&state)));
+        let mut public = tokio::spawn(accept::serve(http, public, watching, accept));
+        let operations = service(Front::ops(Arc::clone(&state)));
         let ops_accept = AcceptOptions { drain_timeout: Duration::from_secs(1), ..accept };
-        let mut operations =
-            tokio::spawn(accept::serve(ops, operations, ops_watching, counted(Listener::Ops), ops_accept));
+        let mut operations = tokio::spawn(accept::serve(ops, operations, ops_watching, ops_accept));
         tracing::info!(%http_addr, %ops_addr, "listening on http://{http_addr} and http://{ops_addr}");
 
         let loaded = state.lifecycle.run(Lifecycle::load_all).await;

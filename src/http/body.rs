@@ -1,10 +1,14 @@
 //! Bodies: what they may be declared as, how large they may be, how long they may take.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::HttpBody;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -69,6 +73,9 @@ pub(super) struct ReadBody {
 pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
     const EXPECTED: &str = "application/json";
     expect_plain(headers, EXPECTED)?;
+    if headers.get(header::CONTENT_TYPE).is_some_and(|declared| declared == EXPECTED) {
+        return Ok(());
+    }
     let Some(declared) = declared_type(headers, EXPECTED)? else { return Ok(()) };
     let (essence, parameters) = declared.split_once(';').unwrap_or((&declared, ""));
     let essence = essence.trim();
@@ -123,52 +130,107 @@ pub(super) struct BodyLimits<'a> {
 /// # Errors
 /// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`], and [`ApiError::Overloaded`] where the
 /// others leave no room.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limits: BodyLimits<'_>) -> Result<ReadBody, ApiError> {
-    let BodyLimits { bytes_max, total, .. } = limits;
+pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
+    headers: &HeaderMap,
+    mut body: B,
+    limits: BodyLimits<'_>,
+) -> Result<ReadBody, ApiError> {
+    let BodyLimits { bytes_max, total, stall, budget } = limits;
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let declared = declared.unwrap_or(0);
     if u64::try_from(bytes_max).is_ok_and(|max| max < declared) {
         return Err(ApiError::TooLarge { limit: bytes_max });
     }
-    let reading = read_frames(body, usize::try_from(declared).unwrap_or(0), limits);
-    match total {
-        Some(total) => tokio::time::timeout(total, reading).await.unwrap_or(Err(ApiError::RequestTimeout)),
-        None => reading.await,
+    let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+    let share = Share { budget, held: None };
+    let mut reading = Reading { declared, bytes_max, share, first: Bytes::new(), joined: BytesMut::new() };
+    // A small body is there with its head, or as soon as the connection has been looked at once more: no timer for that.
+    if reading.read_at_hand(&mut body).await? {
+        return Ok(reading.into_body());
     }
+    let rest = async {
+        loop {
+            let part = body.frame().map(|frame| frame.map(|frame| frame.map(|frame| frame.into_data().ok())));
+            let part = tokio::time::timeout(stall, part).await.map_err(|_| ApiError::RequestTimeout)?;
+            if !reading.take(part)? {
+                return Ok(());
+            }
+        }
+    };
+    match total {
+        Some(total) => tokio::time::timeout(total, rest).await.unwrap_or(Err(ApiError::RequestTimeout))?,
+        None => rest.await?,
+    }
+    Ok(reading.into_body())
 }
 
-async fn read_frames(mut body: Body, declared: usize, limits: BodyLimits<'_>) -> Result<ReadBody, ApiError> {
-    let BodyLimits { bytes_max, stall, budget, .. } = limits;
-    let mut share = Share { budget, held: None };
-    let mut first = Bytes::new();
-    let mut joined = BytesMut::new();
-    loop {
-        let frame = tokio::time::timeout(stall, body.frame()).await.map_err(|_| ApiError::RequestTimeout)?;
-        let Some(frame) = frame else { break };
-        let Ok(frame) = frame else { return Err(ApiError::BrokenBody("it broke off")) };
-        let Ok(data) = frame.into_data() else { continue };
-        let n_bytes = first.len() + joined.len() + data.len();
-        if bytes_max < n_bytes {
-            return Err(ApiError::TooLarge { limit: bytes_max });
-        }
-        share.grow(n_bytes)?;
-        if first.is_empty() && joined.is_empty() {
-            // Most bodies come in one part: nothing is copied then.
-            first = data;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.reserve(declared.min(AHEAD_BYTES_MAX).max(first.len() + data.len()));
-            joined.extend_from_slice(&std::mem::take(&mut first));
-        }
-        joined.extend_from_slice(&data);
+/// The part of a body that has come.
+struct Reading<'a> {
+    declared: usize,
+    bytes_max: usize,
+    share: Share<'a>,
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Reading<'_> {
+    /// Takes what is there without waiting for the caller; true where that was all.
+    async fn read_at_hand<B: HttpBody<Data = Bytes> + Unpin>(&mut self, body: &mut B) -> Result<bool, ApiError> {
+        let mut has_yielded = false;
+        poll_fn(|context| {
+            loop {
+                match Pin::new(&mut *body).poll_frame(context) {
+                    Poll::Ready(frame) => match self.take(frame.map(|frame| frame.map(|frame| frame.into_data().ok()))) {
+                        Ok(true) => {}
+                        Ok(false) => return Poll::Ready(Ok(true)),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    },
+                    // Asking made the connection look.
+                    Poll::Pending if !has_yielded => {
+                        has_yielded = true;
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => return Poll::Ready(Ok(false)),
+                }
+            }
+        })
+        .await
     }
-    Ok(ReadBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _share: share.held })
+
+    /// Takes the next part, of which trailers are none; false at the end.
+    fn take<E>(&mut self, part: Option<Result<Option<Bytes>, E>>) -> Result<bool, ApiError> {
+        let Some(part) = part else { return Ok(false) };
+        let Ok(part) = part else { return Err(ApiError::BrokenBody("it broke off")) };
+        let Some(data) = part else { return Ok(true) };
+        let n_bytes = self.first.len() + self.joined.len() + data.len();
+        if self.bytes_max < n_bytes {
+            return Err(ApiError::TooLarge { limit: self.bytes_max });
+        }
+        self.share.grow(n_bytes)?;
+        if self.first.is_empty() && self.joined.is_empty() {
+            // Most bodies come in one part: nothing is copied then.
+            self.first = data;
+            return Ok(true);
+        }
+        if self.joined.is_empty() {
+            self.joined.reserve(self.declared.min(AHEAD_BYTES_MAX).max(self.first.len() + data.len()));
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&data);
+        Ok(true)
+    }
+
+    fn into_body(self) -> ReadBody {
+        let Self { first, joined, share, .. } = self;
+        ReadBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _share: share.held }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
     use http::HeaderValue;
 
     #[track_caller]

@@ -1,21 +1,15 @@
-//! What surrounds every request: its id, the checks of its head, and the net under panics.
+//! What surrounds every request: its id, the checks of its head, its line in the log.
 
-use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::time::Instant;
+use std::cell::Cell;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use uuid::Uuid;
+use axum::response::Response;
+use http::{HeaderValue, Method, Request, Version, header};
+use uuid::{Builder, Uuid};
 
 use super::error::ApiError;
-use crate::metrics::Metrics;
 
-/// The header field that carries a request's id, in and out.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_BYTES_MAX: usize = 64;
 /// As much of a path as is logged.
 const LOGGED_PATH_CHARS_MAX: usize = 256;
@@ -26,18 +20,25 @@ const HEADER_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(HeaderValue);
 
+impl From<RequestId> for HeaderValue {
+    fn from(id: RequestId) -> Self {
+        id.0
+    }
+}
+
 impl RequestId {
-    fn of(headers: &HeaderMap) -> Self {
+    /// The id of a request that came with `given`.
+    pub(super) fn of(given: Option<&HeaderValue>) -> Self {
         let is_sane = |value: &&HeaderValue| {
             let bytes = value.as_bytes();
             let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
             (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(is_known)
         };
-        if let Some(value) = headers.get(REQUEST_ID).filter(is_sane) {
+        if let Some(value) = given.filter(is_sane) {
             return Self(value.clone());
         }
         let mut buffer = Uuid::encode_buffer();
-        let text = Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        let text = made_id().hyphenated().encode_lower(&mut buffer);
         Self(HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none")))
     }
 
@@ -47,37 +48,30 @@ impl RequestId {
     }
 }
 
-/// Wraps a request: gives it an id, refuses a head that cannot be right, and turns a panic into a 500.
-pub(super) async fn wrap(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
-    let id = RequestId::of(request.headers());
-    let access = Access::of(&request);
-    let mut response = match check_head(&request) {
-        Err(error) => error.into_response(),
-        Ok(()) => {
-            request.extensions_mut().insert(id.clone());
-            AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
-                metrics.count_panic();
-                tracing::error!(request_id = id.as_str(), "a route panicked; the request got a 500");
-                ApiError::Internal.into_response()
-            })
-        }
-    };
-    if let Some(access) = access {
-        access.log(&id, &response);
+/// A version 7 UUID. Its random part is a keyed hash of a count, with a key of this thread's from the system: asking the
+/// system for each would be a system call a request.
+fn made_id() -> Uuid {
+    thread_local! {
+        static KEY: RandomState = RandomState::new();
+        static COUNT: Cell<u64> = const { Cell::new(0) };
     }
-    response.headers_mut().insert(REQUEST_ID, id.0);
-    response
+    let count = COUNT.replace(COUNT.get().wrapping_add(2));
+    let hash = |number: u64| KEY.with(|key| key.hash_one(number)).to_le_bytes();
+    let ([a, b, c, d, e, f, g, h], [i, j, ..]) = (hash(count), hash(count.wrapping_add(1)));
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Builder::from_unix_timestamp_millis(millis, &[a, b, c, d, e, f, g, h, i, j]).into_uuid()
 }
 
 /// One line a request, for those who ask for it with the log filter `gudgeon::access=debug`: never a body or a query.
-struct Access {
+pub(super) struct Access {
     method: Method,
     path: String,
     started: Instant,
 }
 
 impl Access {
-    fn of(request: &Request) -> Option<Self> {
+    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         tracing::enabled!(target: "gudgeon::access", tracing::Level::DEBUG).then(|| Self {
             method: request.method().clone(),
             path: request.uri().path().chars().take(LOGGED_PATH_CHARS_MAX).collect(),
@@ -85,7 +79,7 @@ impl Access {
         })
     }
 
-    fn log(self, id: &RequestId, response: &Response) {
+    pub(super) fn log(self, id: &RequestId, response: &Response) {
         let Self { method, path, started } = self;
         let version = response.headers().get("x-model-version").and_then(|version| version.to_str().ok());
         let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
@@ -96,7 +90,11 @@ impl Access {
     }
 }
 
-fn check_head(request: &Request) -> Result<(), ApiError> {
+/// Refuses a head that cannot be right.
+///
+/// # Errors
+/// [`ApiError::BrokenHead`], [`ApiError::HeadersTooLarge`].
+pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), ApiError> {
     let headers = request.headers();
     let mut hosts = headers.get_all(header::HOST).iter();
     let is_missing = hosts.next().is_none() && request.uri().authority().is_none();
@@ -117,34 +115,29 @@ fn check_head(request: &Request) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use axum::Router;
-    use axum::body::Body;
-    use axum::middleware::from_fn_with_state;
-    use axum::routing::get;
-    use http::StatusCode;
-    use tower::ServiceExt as _;
+    use std::collections::BTreeSet;
 
-    async fn boom() -> &'static str {
-        std::panic::resume_unwind(Box::new("boom"))
+    use super::*;
+
+    #[test]
+    fn ids_are_version_7_and_differ_on_every_thread() {
+        let ids = || (0..1_000).map(|_| made_id()).collect::<Vec<_>>();
+        let other = std::thread::spawn(ids).join().unwrap();
+        let all: BTreeSet<Uuid> = ids().into_iter().chain(other).collect();
+        assert_eq!(all.len(), 2_000);
+        assert!(all.iter().all(|id| id.get_version_num() == 7));
     }
 
-    #[tokio::test]
-    async fn a_panic_costs_one_request_and_is_counted() {
-        let metrics = Metrics::new().unwrap();
-        let router: Router = Router::new()
-            .route("/boom", get(boom))
-            .route("/fine", get(async || "fine"))
-            .layer(from_fn_with_state(Arc::clone(&metrics), wrap));
-        let ask = async |path: &str, filler: usize| {
-            let request = http::Request::get(path).header("host", "localhost").header("x-filler", "x".repeat(filler));
-            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-            assert!(response.headers().contains_key(REQUEST_ID));
-            response.status()
+    #[test]
+    fn a_head_over_the_limit_or_with_two_hosts_is_refused() {
+        let check = |fields: &[(&str, &str)]| {
+            let request = fields.iter().fold(Request::get("/"), |request, &(name, value)| request.header(name, value));
+            check_head(&request.body(()).unwrap())
         };
-        assert_eq!(ask("/boom", 1).await, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(ask("/fine", 1).await, StatusCode::OK);
-        assert_eq!(ask("/fine", HEADER_BYTES_MAX).await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-        assert!(metrics.encode().contains("gudgeon_panics_total 1"));
+        let long = "x".repeat(HEADER_BYTES_MAX);
+        assert_eq!(check(&[("host", "h")]), Ok(()));
+        assert_eq!(check(&[("host", "h"), ("x", &long)]), Err(ApiError::HeadersTooLarge { limit: HEADER_BYTES_MAX }));
+        assert!(matches!(check(&[]), Err(ApiError::BrokenHead(_))));
+        assert!(matches!(check(&[("host", "h"), ("host", "h")]), Err(ApiError::BrokenHead(_))));
     }
 }

@@ -1,12 +1,13 @@
 //! HTTP: bytes in, statuses and bytes out. The wire forms live here and nowhere else.
 //!
 //! Everything behind this module sees typed tensors and never JSON; everything in front of it sees one error body.
-//! [`ROUTES`] lists what there is; [`public_router`] and [`ops_router`] serve it.
+//! [`ROUTES`] lists what there is; a [`Front`] a listener serves it.
 
 mod admin;
 mod body;
 mod envelope;
 pub mod error;
+mod front;
 pub mod json;
 mod predict;
 mod probes;
@@ -23,55 +24,19 @@ mod properties;
 
 pub use body::BodyBudget;
 pub use error::{ApiError, Face};
+pub use front::Front;
 pub use json::DecodeLimits;
 pub use routes::{ROUTES, Route};
 pub use state::{AdminToken, AppState, EventStreams, HttpOptions, Readiness};
 
-use std::sync::Arc;
-
-use axum::Router;
 use axum::body::Body;
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use tower_http::set_header::SetResponseHeaderLayer;
 
-use crate::metrics::Listener;
 use crate::model::Mismatch;
-
-/// The routes of the public listener: predictions and probes.
-pub fn public_router(state: Arc<AppState>) -> Router {
-    wrapped(with_fallbacks(Listener::Http), state)
-}
-
-/// The routes of the operations listener: metrics, probes and, for bearers of the token, the admin routes.
-pub fn ops_router(state: Arc<AppState>) -> Router {
-    let guarded = with_fallbacks(Listener::Ops).layer(from_fn_with_state(Arc::clone(&state), admin::guard));
-    wrapped(guarded, state)
-}
-
-fn with_fallbacks(listener: Listener) -> Router<Arc<AppState>> {
-    routes::router(listener).fallback(unknown_route).method_not_allowed_fallback(unknown_method)
-}
-
-fn wrapped(router: Router<Arc<AppState>>, state: Arc<AppState>) -> Router {
-    // What callers sent comes back in errors at most as a name: no browser may take it for a page.
-    let nosniff =
-        SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let router = router.layer(nosniff);
-    router.layer(from_fn_with_state(Arc::clone(&state.metrics), envelope::wrap)).with_state(state)
-}
-
-async fn unknown_route() -> ApiError {
-    ApiError::UnknownRoute
-}
-
-async fn unknown_method() -> ApiError {
-    ApiError::Method { allow: None }
-}
 
 /// An answer of JSON bytes.
 fn json_response(body: Vec<u8>) -> Response {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::Request;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::body::{self, BodyLimits, ReadBody};
@@ -15,9 +15,9 @@ use super::json::clip;
 use super::{AppState, json_response, v1, v2};
 use crate::batch::RunError;
 use crate::metrics::{CanaryOutcome, Held, Outcome};
-use crate::model::{Alias, Checked, Signature, Version};
+use crate::model::{Alias, Checked, Version};
 use crate::slot::{Canary, Route, Servable, Slot};
-use crate::tensor::NamedTensor;
+use crate::tensor::Tensor;
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const MODEL_NAME: HeaderName = HeaderName::from_static("x-model-name");
@@ -71,12 +71,23 @@ pub(super) fn find(state: &AppState, name: &str) -> Result<Arc<Slot>, ApiError> 
     state.slots.find(name).ok_or_else(|| ApiError::UnknownModel(clip(name)))
 }
 
-/// Answers a prediction request.
-pub(super) async fn answer(
+/// Answers a prediction request that came by the router.
+pub(super) async fn answer_routed(
     state: &AppState,
     target: Result<(Arc<Slot>, Pick), ApiError>,
-    request: Request,
+    mut request: Request<Body>,
     face: Face,
+) -> Response {
+    let id = request.extensions_mut().remove::<RequestId>();
+    answer(state, target, request, (face, id.as_ref())).await
+}
+
+/// Answers a prediction request on a face, with its id.
+pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
+    state: &AppState,
+    target: Result<(Arc<Slot>, Pick), ApiError>,
+    request: Request<B>,
+    (face, id): (Face, Option<&RequestId>),
 ) -> Response {
     let (slot, pick) = match target {
         Ok(target) => target,
@@ -86,7 +97,7 @@ pub(super) async fn answer(
         }
     };
     let _in_flight = Held::new(&slot.metrics().in_flight);
-    let received = Received::read(state, request, face).await;
+    let received = Received::read(state, request, (face, id)).await;
     let started = Instant::now();
     let headers = received.as_ref().ok().map(|received| &received.headers);
     let Route { servable, canary } = match pick.route(&slot, headers) {
@@ -97,7 +108,7 @@ pub(super) async fn answer(
         }
     };
     let (servable, result) = match (received, canary) {
-        (Ok(received), Some(canary)) => try_canary(state, &received, (servable, canary), started).await,
+        (Ok(received), Some(canary)) => Box::pin(try_canary(state, &received, (servable, canary), started)).await,
         (Ok(received), None) => {
             let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
             let result = received.predict(state, &servable, Times { started, timeout: received.timeout }).await;
@@ -125,7 +136,7 @@ pub(super) async fn answer(
 /// request's bytes on. Gives back who answered.
 async fn try_canary(
     state: &AppState,
-    received: &Received,
+    received: &Received<'_>,
     (challenger, canary): (Arc<Servable>, Canary),
     started: Instant,
 ) -> (Arc<Servable>, Result<Vec<u8>, ApiError>) {
@@ -197,16 +208,20 @@ impl Drop for Counted<'_> {
 }
 
 /// A request that has arrived in full.
-struct Received {
+struct Received<'a> {
     body: ReadBody,
     headers: HeaderMap,
     timeout: Duration,
     face: Face,
-    id: Option<RequestId>,
+    id: Option<&'a RequestId>,
 }
 
-impl Received {
-    async fn read(state: &AppState, request: Request, face: Face) -> Result<Self, ApiError> {
+impl<'a> Received<'a> {
+    async fn read<B: HttpBody<Data = Bytes> + Unpin>(
+        state: &AppState,
+        request: Request<B>,
+        (face, id): (Face, Option<&'a RequestId>),
+    ) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if face == Face::V2 && parts.headers.contains_key(HEADER_LENGTH) {
             return Err(ApiError::BinaryTensors);
@@ -221,71 +236,97 @@ impl Received {
             budget: Some(&state.body_budget),
         };
         let body = body::read(&parts.headers, body, limits).await?;
-        let id = parts.extensions.get::<RequestId>().cloned();
         Ok(Self { body, headers: parts.headers, timeout, face, id })
     }
 
     async fn predict(&self, state: &AppState, servable: &Servable, times: Times) -> Result<Vec<u8>, ApiError> {
+        let failed = |error| self.failed(error, servable, times);
+        servable.check_room().map_err(failed)?;
+        if HEAVY_BYTES <= self.body.bytes.len() {
+            return Box::pin(self.predict_heavy(state, servable, times)).await;
+        }
+        let (inputs, form) = self.decode(state, servable)?;
+        let n_rows = inputs.n_rows();
+        let result = match servable.predict_here(inputs, times.deadline()) {
+            Ok(result) => result,
+            Err(inputs) => Box::pin(servable.predict(inputs, times.deadline())).await,
+        };
+        let outputs = result.map_err(failed)?;
+        self.encode(servable, (&outputs, n_rows), &form)
+    }
+
+    /// As [`Self::predict`]; large bodies wait for their turns at being read and written.
+    async fn predict_heavy(&self, state: &AppState, servable: &Servable, times: Times) -> Result<Vec<u8>, ApiError> {
+        let (inputs, form) = self.in_turn(state, times, || self.decode(state, servable)).await??;
+        let n_rows = inputs.n_rows();
+        let result = servable.predict(inputs, times.deadline()).await;
+        let outputs = result.map_err(|error| self.failed(error, servable, times))?;
+        self.in_turn(state, times, || self.encode(servable, (&outputs, n_rows), &form)).await?
+    }
+
+    fn decode(&self, state: &AppState, servable: &Servable) -> Result<(Checked, AnswerForm), ApiError> {
         let (signature, limits) = (servable.signature(), state.options.decode_limits());
         let decode_error = |error| ApiError::decode(self.face, error);
-        match self.face {
+        let (inputs, form) = match self.face {
             Face::V1 => {
-                let decode = || v1::decode(&self.body.bytes, signature, &limits).map_err(decode_error);
-                let v1::Decoded { inputs, form } = self.in_turn(state, times, decode).await??;
-                let inputs = self.check(signature, inputs)?;
-                let n_rows = inputs.n_rows();
-                let outputs = self.run(servable, inputs, times).await?;
-                let (model, version) = (servable.model(), servable.version());
-                let answer = v1::Answer { model, version, signature, outputs: &outputs, n_rows, form };
-                self.in_turn(state, times, || v1::encode(&answer)).await?.map_err(|_| ApiError::Internal)
+                let v1::Decoded { inputs, form } =
+                    v1::decode(&self.body.bytes, signature, &limits).map_err(decode_error)?;
+                (inputs, AnswerForm::V1(form))
             }
             Face::V2 => {
-                let decode = || v2::decode(&self.body.bytes, signature, &limits).map_err(decode_error);
-                let v2::InferRequest { id, inputs, outputs: wanted } = self.in_turn(state, times, decode).await??;
-                let inputs = self.check(signature, inputs)?;
-                let outputs = self.run(servable, inputs, times).await?;
-                let answer = v2::InferAnswer {
-                    model: servable.model(),
-                    version: servable.version(),
-                    id: id.as_deref(),
-                    signature,
-                    outputs: &outputs,
-                    wanted: &wanted,
-                };
-                self.in_turn(state, times, || v2::encode(&answer)).await?.map_err(|_| ApiError::Internal)
+                let v2::InferRequest { id, inputs, outputs } =
+                    v2::decode(&self.body.bytes, signature, &limits).map_err(decode_error)?;
+                (inputs, AnswerForm::V2 { id, wanted: outputs })
             }
-        }
+        };
+        let checked = signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })?;
+        Ok((checked, form))
     }
 
-    /// Reads or writes JSON; a large body waits for its turn, so that the cores are not shared by all of them at once.
+    fn encode(
+        &self,
+        servable: &Servable,
+        (outputs, n_rows): (&[Tensor], usize),
+        form: &AnswerForm,
+    ) -> Result<Vec<u8>, ApiError> {
+        let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
+        let written = match form {
+            AnswerForm::V1(form) => {
+                v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form })
+            }
+            AnswerForm::V2 { id, wanted } => {
+                v2::encode(&v2::InferAnswer { model, version, id: id.as_deref(), signature, outputs, wanted })
+            }
+        };
+        written.map_err(|_| ApiError::Internal)
+    }
+
+    /// Reads or writes large JSON in its turn, so that the cores are not shared by all such bodies at once.
     async fn in_turn<T>(&self, state: &AppState, times: Times, work: impl FnOnce() -> T) -> Result<T, ApiError> {
-        let n_bytes = self.body.bytes.len();
-        if n_bytes < HEAVY_BYTES {
-            return Ok(work());
-        }
         let turn = tokio::time::timeout_at(times.deadline().into(), state.heavy_turns.acquire()).await;
         let _turn = turn.map_err(|_| times.passed())?;
-        Ok(heavy(n_bytes, work))
+        Ok(heavy(self.body.bytes.len(), work))
     }
 
-    fn check(&self, signature: &Signature, inputs: Vec<NamedTensor>) -> Result<Checked, ApiError> {
-        signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })
-    }
-
-    async fn run(&self, servable: &Servable, inputs: Checked, times: Times) -> Result<crate::batch::Outputs, ApiError> {
-        let result = servable.predict(inputs, times.deadline()).await;
-        result.map_err(|error| match error {
+    fn failed(&self, error: RunError, servable: &Servable, times: Times) -> ApiError {
+        match error {
             RunError::QueueFull { .. } => ApiError::Overloaded { retry_after_s: 1 },
             RunError::Deadline => times.passed(),
             RunError::Stopped => ApiError::Unavailable { reason: "the server is stopping", retry_after_s: 1 },
             RunError::Engine(error) => {
                 let (model, version) = (servable.model(), servable.version());
-                let request_id = self.id.as_ref().map(RequestId::as_str);
+                let request_id = self.id.map(RequestId::as_str);
                 tracing::warn!(%model, %version, request_id, %error, "{model} version {version} failed on a request");
                 ApiError::ModelFailed
             }
-        })
+        }
     }
+}
+
+/// How a request wants its answer written.
+enum AnswerForm {
+    V1(v1::Form),
+    V2 { id: Option<String>, wanted: Vec<usize> },
 }
 
 /// The time that a request has: the server's, or less where the caller says so.

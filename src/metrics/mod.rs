@@ -511,9 +511,10 @@ impl Metrics {
         self.observe_failures.inc();
     }
 
-    /// Counts an HTTP answer.
-    pub fn count_http(&self, listener: Listener, status: u16) {
-        self.http_requests.with_label_values(&[listener.as_str(), StatusClass::of(status).as_str()]).inc();
+    /// The counters of a listener's answers.
+    pub fn http_answers(&self, listener: Listener) -> HttpAnswers {
+        let counter = |class: &StatusClass| self.http_requests.with_label_values(&[listener.as_str(), class.as_str()]);
+        HttpAnswers(StatusClass::ALL.iter().map(counter).collect())
     }
 
     /// The gauge of a listener's open connections.
@@ -533,6 +534,17 @@ impl Metrics {
             tracing::error!(%error, "metrics cannot be written");
         }
         String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// Counters of one listener's answers by class of status, resolved once.
+#[derive(Debug, Clone)]
+pub struct HttpAnswers(Vec<IntCounter>);
+
+impl HttpAnswers {
+    /// Counts an answer.
+    pub fn count(&self, status: u16) {
+        self.0[StatusClass::of(status) as usize].inc();
     }
 }
 

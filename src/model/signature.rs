@@ -177,11 +177,11 @@ impl Signature {
                 return Err(Mismatch::new(format!("inputs[{index}].name"), self.input_names(), "an unknown input"));
             };
             let spec = &self.inputs[position];
-            let path = format!("inputs[{index}]");
+            let path = |part: &str| format!("inputs[{index}]{part}");
             if slots[position].is_some() {
-                return Err(Mismatch::new(path, "each input once", format!("{} twice", spec.name)));
+                return Err(Mismatch::new(path(""), "each input once", format!("{} twice", spec.name)));
             }
-            check_tensor(spec, &tensor, n_rows, &path)?;
+            check_tensor(spec, &tensor, n_rows, path)?;
             slots[position] = Some(tensor);
         }
         if n_rows == 0 {
@@ -269,18 +269,23 @@ impl Signature {
     }
 }
 
-fn check_tensor(spec: &TensorSpec, tensor: &Tensor, n_rows: usize, path: &str) -> Result<(), Mismatch> {
+fn check_tensor(
+    spec: &TensorSpec,
+    tensor: &Tensor,
+    n_rows: usize,
+    path: impl Fn(&str) -> String,
+) -> Result<(), Mismatch> {
     if tensor.dtype() != spec.datatype {
         let expected = format!("{} for input {:?}", spec.datatype, spec.name);
-        return Err(Mismatch::new(format!("{path}.datatype"), expected, tensor.dtype().to_string()));
+        return Err(Mismatch::new(path(".datatype"), expected, tensor.dtype().to_string()));
     }
     if !spec.takes_shape(tensor.shape()) {
         let expected = format!("shape {:?} for input {:?}", spec.wire_shape(), spec.name);
-        return Err(Mismatch::new(format!("{path}.shape"), expected, format!("{:?}", tensor.shape())));
+        return Err(Mismatch::new(path(".shape"), expected, format!("{:?}", tensor.shape())));
     }
     if tensor.n_rows() != n_rows {
         let expected = format!("{n_rows} rows, as in the first input");
-        return Err(Mismatch::new(format!("{path}.shape"), expected, format!("{} rows", tensor.n_rows())));
+        return Err(Mismatch::new(path(".shape"), expected, format!("{} rows", tensor.n_rows())));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::http::AppState;
 use crate::http::error::{ApiError, Face};
 use crate::http::json::clip;
 use crate::http::json_value;
-use crate::http::predict::{Pick, answer, find};
+use crate::http::predict::{Pick, answer_routed, find};
 use crate::http::segments::{Segments, before_verb, without_verb};
 use crate::model::{Alias, TensorSpec, Version};
 use crate::slot::{Servable, Slot};
@@ -40,7 +40,7 @@ pub(in crate::http) async fn predict(
 ) -> Result<Response, ApiError> {
     let model = before_verb(&segment, "predict")?;
     let target = target(&state, model, Some(Pick::Champion), "");
-    Ok(answer(&state, target, request, Face::V1).await)
+    Ok(answer_routed(&state, target, request, Face::V1).await)
 }
 
 pub(in crate::http) async fn predict_version(
@@ -49,7 +49,7 @@ pub(in crate::http) async fn predict_version(
     request: Request,
 ) -> Result<Response, ApiError> {
     let target = version_target(&state, &model, before_verb(&segment, "predict")?);
-    Ok(answer(&state, target, request, Face::V1).await)
+    Ok(answer_routed(&state, target, request, Face::V1).await)
 }
 
 pub(in crate::http) async fn predict_alias(
@@ -58,7 +58,7 @@ pub(in crate::http) async fn predict_alias(
     request: Request,
 ) -> Result<Response, ApiError> {
     let target = alias_target(&state, &model, before_verb(&segment, "predict")?);
-    Ok(answer(&state, target, request, Face::V1).await)
+    Ok(answer_routed(&state, target, request, Face::V1).await)
 }
 
 pub(in crate::http) async fn models(State(state): State<Arc<AppState>>) -> Response {

@@ -11,7 +11,7 @@ use crate::http::AppState;
 use crate::http::body::{self, BodyLimits};
 use crate::http::error::{ApiError, Face};
 use crate::http::json::clip;
-use crate::http::predict::{Pick, answer, find};
+use crate::http::predict::{Pick, answer_routed, find};
 use crate::http::probes::not_ready;
 use crate::http::segments::Segments;
 use crate::http::{json_value, parse_small};
@@ -41,7 +41,7 @@ pub(in crate::http) async fn infer(
     Segments(model): Segments<String>,
     request: Request,
 ) -> Response {
-    answer(&state, champion(&state, &model), request, Face::V2).await
+    answer_routed(&state, champion(&state, &model), request, Face::V2).await
 }
 
 pub(in crate::http) async fn infer_version(
@@ -49,7 +49,7 @@ pub(in crate::http) async fn infer_version(
     Segments((model, version)): Segments<(String, String)>,
     request: Request,
 ) -> Response {
-    answer(&state, by_version(&state, &model, &version), request, Face::V2).await
+    answer_routed(&state, by_version(&state, &model, &version), request, Face::V2).await
 }
 
 pub(in crate::http) async fn server() -> Response {
