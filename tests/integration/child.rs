@@ -187,3 +187,17 @@ fn made(folder: std::path::PathBuf) -> std::path::PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
+
+#[test]
+fn a_reader_that_goes_away_ends_no_command() {
+    let registry = TestRegistry::empty().with_case("iris", 1, "iris_logreg");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_gudgeon"))
+        .args(["verify", "iris", "1", "--models", registry.path().to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
