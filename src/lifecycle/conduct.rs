@@ -10,6 +10,7 @@ use super::challenger::{drift_of, evidence};
 use super::controller::Lifecycle;
 use super::error::LifecycleError;
 use super::rollout::{self, Decision, Record};
+use crate::child::step_back;
 use crate::metrics::{Outcome, RolloutStep};
 use crate::model::{ModelName, Version};
 use crate::registry::{Actor, Call};
@@ -49,6 +50,7 @@ impl Conductor {
 }
 
 fn work(lifecycle: &Weak<Lifecycle>, (is_stopped, woken): &(Mutex<bool>, Condvar)) {
+    step_back();
     let mut problems: BTreeMap<ModelName, Option<String>> = BTreeMap::new();
     loop {
         let stopped = is_stopped.lock().unwrap_or_else(PoisonError::into_inner);
