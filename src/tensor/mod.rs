@@ -141,7 +141,7 @@ impl Data {
     /// Where a place is beyond the end.
     #[must_use]
     pub fn pick(&self, places: impl Iterator<Item = usize>) -> Self {
-        map_dtype!(self, values => places.map(|place| values[place].clone()).collect())
+        map_dtype!(self, values => places.map(|place| &values[place]).cloned().collect())
     }
 
     /// Blocks of `len` values from each of `starts`, in that order.

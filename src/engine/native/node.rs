@@ -42,12 +42,12 @@ impl<'a> Node<'a> {
         Attributes::new(self.proto)
     }
 
-    pub(super) fn name(&self) -> &'a str {
+    pub(super) fn operator(&self) -> &'a str {
         &self.proto.op_type
     }
 
     pub(super) fn bad<T>(&self, problem: impl std::fmt::Display) -> Result<T, OpError> {
-        OpError::bad(format!("{}: {problem}", self.name()))
+        OpError::bad(format!("{}: {problem}", self.operator()))
     }
 
     pub(super) fn n_outputs(&self) -> usize {
@@ -56,7 +56,7 @@ impl<'a> Node<'a> {
 
     /// Input `index`; an error where the node leaves it out.
     pub(super) fn fact(&self, index: usize) -> Result<&Fact, OpError> {
-        self.optional(index).ok_or_else(|| OpError::Bad(format!("{}: input {index} is missing", self.name())))
+        self.optional(index).ok_or_else(|| OpError::Bad(format!("{}: input {index} is missing", self.operator())))
     }
 
     pub(super) fn optional(&self, index: usize) -> Option<&Fact> {
@@ -114,7 +114,7 @@ impl<'a> Node<'a> {
         if types.contains(&dtype) {
             return Ok(dtype);
         }
-        OpError::unknown(format!("{} of {dtype}", self.name()))
+        OpError::unknown(format!("{} of {dtype}", self.operator()))
     }
 }
 

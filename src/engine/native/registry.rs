@@ -26,7 +26,7 @@ pub(in crate::engine) fn knows(node: &NodeProto) -> bool {
 pub(super) fn build(node: &Node<'_>) -> Result<Built, OpError> {
     match builder(node.proto) {
         Some(build) => build(node),
-        None => OpError::unknown(format!("operator {} of {:?}", node.name(), node.proto.domain)),
+        None => OpError::unknown(format!("operator {} of {:?}", node.operator(), node.proto.domain)),
     }
 }
 

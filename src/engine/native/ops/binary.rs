@@ -129,7 +129,7 @@ fn joined(node: &Node<'_>, dtype: Option<Dtype>) -> Result<Fact, OpError> {
 
 fn is_number(node: &Node<'_>) -> Result<(), OpError> {
     match node.fact(0)?.dtype {
-        other @ (Dtype::String | Dtype::Bool) => OpError::unknown(format!("{} of {other}", node.name())),
+        other @ (Dtype::String | Dtype::Bool) => OpError::unknown(format!("{} of {other}", node.operator())),
         _ => Ok(()),
     }
 }
@@ -300,7 +300,7 @@ pub(in crate::engine::native) fn greater_or_equal(node: &Node<'_>) -> Result<Bui
 pub(in crate::engine::native) fn logic(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(2, 2)?;
     node.takes(0, &[Dtype::Bool])?;
-    let table = match node.name() {
+    let table = match node.operator() {
         "And" => |a: &bool, b: &bool| *a && *b,
         "Or" => |a: &bool, b: &bool| *a || *b,
         _ => |a: &bool, b: &bool| *a != *b,
@@ -318,7 +318,7 @@ pub(in crate::engine::native) fn logic(node: &Node<'_>) -> Result<Built, OpError
 pub(in crate::engine::native) fn variadic(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(1, usize::MAX)?;
     is_number(node)?;
-    let which = match node.name() {
+    let which = match node.operator() {
         "Min" => Fold::Min,
         "Max" => Fold::Max,
         "Mean" => Fold::Mean,

@@ -6,7 +6,7 @@ use crate::engine::tensors;
 use crate::tensor::{Data, Dtype, Tensor};
 
 pub(in crate::engine::native) fn build(node: &Node<'_>) -> Result<Built, OpError> {
-    let to = if node.name() == "CastLike" {
+    let to = if node.operator() == "CastLike" {
         node.arity(2, 2)?;
         node.fact(1)?.dtype
     } else {

@@ -55,7 +55,7 @@ macro_rules! each_ordered {
 
 fn is_number(node: &Node<'_>) -> Result<Dtype, OpError> {
     match node.fact(0)?.dtype {
-        other @ (Dtype::String | Dtype::Bool) => OpError::unknown(format!("{} of {other}", node.name())),
+        other @ (Dtype::String | Dtype::Bool) => OpError::unknown(format!("{} of {other}", node.operator())),
         dtype => Ok(dtype),
     }
 }
@@ -67,7 +67,7 @@ pub(in crate::engine::native) fn arg(node: &Node<'_>) -> Result<Built, OpError> 
     let (axis, keep) = (node.axis(0)?, node.flag("keepdims", true)?);
     let (last, wanted) = (
         node.flag("select_last_index", false)?,
-        if node.name() == "ArgMax" { Ordering::Greater } else { Ordering::Less },
+        if node.operator() == "ArgMax" { Ordering::Greater } else { Ordering::Less },
     );
     let mut dims = node.fact(0)?.shape.clone();
     if let Some(dims) = &mut dims {

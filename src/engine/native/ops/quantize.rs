@@ -43,11 +43,11 @@ impl Scales {
 fn check(node: &Node<'_>) -> Result<i64, OpError> {
     node.arity(2, 3)?;
     if node.int("block_size", 0)? != 0 {
-        return OpError::unknown(format!("{} in blocks", node.name()));
+        return OpError::unknown(format!("{} in blocks", node.operator()));
     }
     match node.fact(1)?.dtype {
         Dtype::Fp32 => node.int("axis", 1),
-        other => OpError::unknown(format!("{} with scales of {other}", node.name())),
+        other => OpError::unknown(format!("{} with scales of {other}", node.operator())),
     }
 }
 

@@ -109,7 +109,6 @@ fn reduce_floats<T: Float>(kind: Kind, values: &[T]) -> T {
 
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
     reason = "roots and logarithms of whole numbers are cut to whole numbers, as elsewhere"
 )]
@@ -163,11 +162,13 @@ fn rows<T>(values: &[T], n_outer: usize, len: usize) -> impl Iterator<Item = &[T
 /// `noop_with_empty_axes` that nothing is reduced.
 pub(in crate::engine::native) fn build(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(1, 2)?;
-    let Some(kind) = Kind::of(node.name()) else { return OpError::unknown(format!("operator {}", node.name())) };
+    let Some(kind) = Kind::of(node.operator()) else {
+        return OpError::unknown(format!("operator {}", node.operator()));
+    };
     let dtype = node.fact(0)?.dtype;
     let of_flags = dtype == Dtype::Bool && matches!(kind, Kind::Max | Kind::Min);
     if dtype == Dtype::String || (dtype == Dtype::Bool && !of_flags) {
-        return OpError::unknown(format!("{} of {dtype}", node.name()));
+        return OpError::unknown(format!("{} of {dtype}", node.operator()));
     }
     let (keep, noop) = (node.flag("keepdims", true)?, node.flag("noop_with_empty_axes", false)?);
     let attribute = node.attributes().ints("axes")?.to_vec();

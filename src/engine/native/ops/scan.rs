@@ -37,10 +37,10 @@ pub(in crate::engine::native) fn build(node: &Node<'_>) -> Result<Built, OpError
     for (index, value) in body.input.iter().enumerate() {
         let given = node.fact(index)?;
         let mut shape = given.shape.clone();
-        if let Some(scanned) = index.checked_sub(n_states) {
-            if let Some(shape) = &mut shape {
-                length = shape.remove(place(inputs[scanned].0, shape.len()).map_err(OpError::Bad)?);
-            }
+        if let Some(scanned) = index.checked_sub(n_states)
+            && let Some(shape) = &mut shape
+        {
+            length = shape.remove(place(inputs[scanned].0, shape.len()).map_err(OpError::Bad)?);
         }
         owned.push((value.name.clone(), Fact::new(given.dtype, shape)));
     }
@@ -73,7 +73,7 @@ fn facts(
         match states.get(index) {
             // A state must stay what the body was compiled for.
             Some(state) if state.dtype != fact.dtype || state.shape != fact.shape => {
-                return OpError::unknown(format!("{} with a state that changes its type or shape", node.name()));
+                return OpError::unknown(format!("{} with a state that changes its type or shape", node.operator()));
             }
             Some(state) => facts.push(state.clone()),
             None => {
@@ -110,7 +110,11 @@ impl Scan {
             }
             let mut outputs = self.program.run(&captured, owned)?.into_iter();
             states.extend(outputs.by_ref().take(self.n_states));
-            gathered.iter_mut().zip(outputs).for_each(|(parts, part)| parts.push(part));
+            for (parts, part) in gathered.iter_mut().zip(outputs) {
+                // All parts together are what the outcome will hold.
+                args.room_for(&[length, part.data().len()])?;
+                parts.push(part);
+            }
         }
         for (parts, &(axis, from_end)) in gathered.iter_mut().zip(&self.outputs) {
             if from_end {

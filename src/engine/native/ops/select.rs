@@ -16,7 +16,7 @@ pub(in crate::engine::native) fn concat(node: &Node<'_>) -> Result<Built, OpErro
             return node.bad(format!("inputs of {} and {}", first.dtype, next.dtype));
         }
         dims = match (dims, &next.shape) {
-            (Some(dims), Some(next)) => Some(joined_dims(node, dims, next, axis)?),
+            (Some(dims), Some(next)) => Some(joined_dims(node, &dims, next, axis)?),
             _ => None,
         };
     }
@@ -46,7 +46,7 @@ pub(in crate::engine::native) fn concat(node: &Node<'_>) -> Result<Built, OpErro
     })
 }
 
-fn joined_dims(node: &Node<'_>, dims: Vec<Dim>, next: &[Dim], axis: i64) -> Result<Vec<Dim>, OpError> {
+fn joined_dims(node: &Node<'_>, dims: &[Dim], next: &[Dim], axis: i64) -> Result<Vec<Dim>, OpError> {
     let axis = place(axis, dims.len()).map_err(OpError::Bad)?;
     if dims.len() != next.len() {
         return node.bad(format!("inputs of {} and {} axes", dims.len(), next.len()));

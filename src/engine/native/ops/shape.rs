@@ -112,7 +112,7 @@ fn axes_of(node: &Node<'_>) -> Result<Option<Vec<i64>>, OpError> {
     }
     match node.constant_ints(1) {
         Some(axes) => Ok(Some(axes)),
-        None => OpError::unknown(format!("{} along axes that are computed", node.name())),
+        None => OpError::unknown(format!("{} along axes that are computed", node.operator())),
     }
 }
 

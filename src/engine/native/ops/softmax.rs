@@ -18,7 +18,7 @@ pub(in crate::engine::native) fn build(node: &Node<'_>) -> Result<Built, OpError
     node.takes(0, &[Dtype::Fp32, Dtype::Fp64])?;
     let joins = node.opset < 13;
     let axis = node.axis(if joins { 1 } else { -1 })?;
-    let kind = match node.name() {
+    let kind = match node.operator() {
         "Softmax" => Kind::Soft,
         "LogSoftmax" => Kind::Log,
         _ => Kind::Hard,

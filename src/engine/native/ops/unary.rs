@@ -45,7 +45,7 @@ fn numbers(
     }
     node.arity(1, 1)?;
     if matches!(node.fact(0)?.dtype, Dtype::String | Dtype::Bool) {
-        return OpError::unknown(format!("{} of {}", node.name(), node.fact(0)?.dtype));
+        return OpError::unknown(format!("{} of {}", node.operator(), node.fact(0)?.dtype));
     }
     Built::one(node.fact(0)?.like(node.fact(0)?.dtype), move |args| in_place(args, |data| each_whole(data, &whole)))
 }
@@ -111,7 +111,7 @@ pub(in crate::engine::native) fn sigmoid(node: &Node<'_>) -> Result<Built, OpErr
 pub(in crate::engine::native) fn function(node: &Node<'_>) -> Result<Built, OpError> {
     macro_rules! both {
         ($($name:literal: $single:expr, $double:expr;)*) => {
-            match node.name() {
+            match node.operator() {
                 $($name => floats(node, $single, $double),)*
                 other => OpError::unknown(format!("operator {other}")),
             }
@@ -145,13 +145,13 @@ pub(in crate::engine::native) fn function(node: &Node<'_>) -> Result<Built, OpEr
 
 /// The functions of one or two attributes.
 pub(in crate::engine::native) fn shaped(node: &Node<'_>) -> Result<Built, OpError> {
-    let (default_a, default_b) = match node.name() {
+    let (default_a, default_b) = match node.operator() {
         "Elu" | "Celu" | "ThresholdedRelu" => (1.0, 0.0),
         "HardSigmoid" => (0.2, 0.5),
         "Selu" => (1.673_263_2, 1.050_701),
         _ => (0.01, 0.0),
     };
-    let name = if node.name() == "HardSigmoid" { "beta" } else { "gamma" };
+    let name = if node.operator() == "HardSigmoid" { "beta" } else { "gamma" };
     let (a, b) = (node.float("alpha", default_a)?, node.float(name, default_b)?);
     let (wide_a, wide_b) = (f64::from(a), f64::from(b));
     macro_rules! of {
@@ -171,7 +171,7 @@ pub(in crate::engine::native) fn shaped(node: &Node<'_>) -> Result<Built, OpErro
             )
         };
     }
-    match node.name() {
+    match node.operator() {
         "LeakyRelu" => of!(x, a, b => if x < 0.0 { a * x } else { x }),
         "Elu" => of!(x, a, b => if x < 0.0 { a * (x.exp() - 1.0) } else { x }),
         "Celu" => of!(x, a, b => x.max(0.0) + (a * ((x / a).exp() - 1.0)).min(0.0)),
@@ -261,7 +261,7 @@ pub(in crate::engine::native) fn is_inf(node: &Node<'_>) -> Result<Built, OpErro
 /// An operator of ai.onnx.ml, which the engines share.
 pub(in crate::engine::native) fn of_ml(node: &Node<'_>) -> Result<Built, OpError> {
     let Some(kernel) = crate::engine::ml::kernel(node.proto)? else {
-        return OpError::unknown(format!("operator {} of ai.onnx.ml", node.name()));
+        return OpError::unknown(format!("operator {} of ai.onnx.ml", node.operator()));
     };
     node.arity(*kernel.n_inputs().start(), *kernel.n_inputs().end())?;
     let inputs: Vec<Fact> = node.inputs.iter().flatten().cloned().collect();
