@@ -50,7 +50,7 @@ struct Args {
     #[arg(long, default_value_t = 1_000.0)]
     rate: f64,
     /// Milliseconds from one swap to the next, where a swap takes less.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 100)]
     pace_ms: u64,
     /// Cargo's own.
     #[arg(long, hide = true)]

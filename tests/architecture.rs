@@ -40,7 +40,7 @@ cli -> app config evaluation registry trainer verify
 cli + child: `confined` is how a child of this binary is run
 cli + drift: the demo says in a sentence which columns have drifted
 cli + engine: `verify` opens a model under the engine's limits
-cli + lifecycle: the answers of the admin route, which its client reads back
+cli + lifecycle: the answers of the admin route, which its client reads back; the engine that model.toml asks for
 cli + model: arguments are parsed into names, versions and aliases at once
 cli + telemetry: `serve` starts the log
 main -> cli

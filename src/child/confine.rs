@@ -34,11 +34,12 @@ pub struct Confined {
 }
 
 /// Limits this process for good: memory, CPU time, open files, no file written, no core dumped, low priority, ended with
-/// its parent; where the kernel knows Landlock, also no file read but those under `readable`, no TCP, no signal to others.
+/// its parent; where the kernel has Landlock and seccomp, also no file read but those under `readable`, no socket, no other
+/// program or process, no signal to others.
 /// Must be called while the process has one thread.
 ///
 /// # Errors
-/// The system's, where a limit cannot be set; and where the parent has ended already. Landlock is used as far as the kernel has it; [`Farewell::sandbox`] says how far.
+/// The system's, where a limit cannot be set; and where the parent has ended already. Landlock and seccomp are used as far as the kernel has them; [`Farewell::sandbox`] says how far.
 pub fn confine(terms: &Terms) -> io::Result<Confined> {
     let Terms { parent, memory_bytes_max, cpu_max, readable } = terms;
     let memory_bytes_max = *memory_bytes_max;
@@ -82,6 +83,7 @@ mod system {
     use rustix::process::{Signal, set_parent_process_death_signal};
 
     use super::Sandbox;
+    use crate::child::calls;
 
     /// The newest rules that are asked for; an older kernel enforces what it knows of them.
     const RULES: ABI = ABI::V6;
@@ -98,10 +100,13 @@ mod system {
     }
 
     pub(super) fn sandbox(readable: &[PathBuf]) -> Sandbox {
-        match restricted(readable) {
-            Ok(RulesetStatus::FullyEnforced) => Sandbox::Full,
-            Ok(RulesetStatus::PartiallyEnforced) => Sandbox::Partial,
-            Ok(RulesetStatus::NotEnforced) | Err(_) => Sandbox::None,
+        // In this order: Landlock is set up by calls that nothing forbids yet.
+        let files = restricted(readable).unwrap_or(RulesetStatus::NotEnforced);
+        let calls = calls::forbid();
+        match (files, calls) {
+            (RulesetStatus::FullyEnforced, Ok(())) => Sandbox::Full,
+            (RulesetStatus::NotEnforced, Err(_)) => Sandbox::None,
+            _ => Sandbox::Partial,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the kernel holds a child back from files and the network (Landlock). Limits of memory, CPU and files hold either way.
+/// How the kernel holds a child back from files and the network (Landlock, seccomp). Limits of memory, CPU and files hold either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sandbox {
@@ -10,7 +10,7 @@ pub enum Sandbox {
     Full,
     /// In what this kernel knows of it.
     Partial,
-    /// In nothing: the kernel does not have it, or its use is forbidden.
+    /// In nothing: the kernel has neither, or their use is forbidden.
     None,
 }
 

@@ -7,6 +7,8 @@
 //!
 //! No code between fork and exec, and none that is unsafe: the child sets its own limits, which it cannot raise again.
 
+#[cfg(target_os = "linux")]
+mod calls;
 mod confine;
 mod farewell;
 mod priority;

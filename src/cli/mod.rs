@@ -16,6 +16,7 @@ mod train;
 mod verify;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -143,9 +144,12 @@ impl Cli {
 }
 
 /// A line for the person at the terminal.
-#[expect(clippy::print_stdout, reason = "this is the printing code")]
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    match writeln!(io::stdout(), "{line}") {
+        // A reader that has seen enough (`gudgeon history ... | head`) ends the output, not the command.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => complain(&format!("standard output: {error}")),
+        _ => {}
+    }
 }
 
 /// An error and its causes; a cause that its error tells already is not told twice.
@@ -164,10 +168,9 @@ pub(crate) fn complain(line: &str) {
     complain_raw(&format!("gudgeon: {line}"));
 }
 
-/// A line on standard error as it is.
-#[expect(clippy::print_stderr, reason = "this is the printing code")]
+/// A line on standard error as it is; where nobody hears it, nobody can be told.
 pub(crate) fn complain_raw(line: &str) {
-    eprintln!("{line}");
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
 /// A runtime for commands that speak to a server.

@@ -9,7 +9,7 @@ use clap::Args;
 use super::examine::VerifyLimits;
 use super::{RegistryArgs, say};
 use crate::config;
-use crate::engine::Limits;
+use crate::engine::{EngineChoice, Limits};
 use crate::model::ModelName;
 use crate::registry::{Actor, Call, Registry};
 use crate::trainer::{ForeignOptions, register_foreign};
@@ -44,7 +44,7 @@ pub(super) struct RegisterArgs {
 pub(super) fn run(args: RegisterArgs) -> anyhow::Result<ExitCode> {
     let RegisterArgs { file, model, sample, classes, label, reason, registry, limits } = args;
     let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}: check the path", file.display()))?;
-    let candidate = Candidate { model: &bytes, signature: None, golden: None };
+    let candidate = Candidate { model: &bytes, signature: None, golden: None, engine: EngineChoice::Auto };
     limits.examiner()?.examine(candidate).map_err(|refusal| anyhow!("not registered: {refusal}"))?;
     let has_sample = sample.is_some();
     let options = ForeignOptions {

@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::examine::VerifyLimits;
 use super::{RegistryArgs, VersionArgs, say};
-use crate::registry::Registry;
+use crate::lifecycle::ModelPolicy;
+use crate::registry::{PolicyFile, Registry};
 use crate::verify::{Candidate, Report};
 
 /// Check a version of the registry as the server would before it serves it.
@@ -26,11 +27,14 @@ pub(super) struct VerifyArgs {
 
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let VersionArgs { model, version } = &args.version;
-    let artifact = Registry::open(&args.registry.models)?.read(model, *version)?;
+    let registry = Registry::open(&args.registry.models)?;
+    let artifact = registry.read(model, *version)?;
+    let policy = registry.policy_text(model, PolicyFile::Model)?.map(|text| ModelPolicy::parse(&text)).transpose()?;
     let candidate = Candidate {
         model: &artifact.model,
         signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
         golden: artifact.golden.as_deref(),
+        engine: policy.unwrap_or_default().engine,
     };
     let examined = args.limits.examiner()?.examine(candidate);
     let report = examined.map_err(|refusal| anyhow!("{model} version {version}: {refusal}"))?.report;
@@ -48,7 +52,8 @@ fn described(report: &Report) -> String {
         0 => "golden cases   none; register with --sample to have some".to_owned(),
         rows => format!("golden cases   {rows} rows right"),
     };
-    let mut lines = vec![golden, format!("opened in      {:.1} ms", report.open_ms)];
+    let mut lines = vec![golden, format!("engine         {}", report.engine)];
+    lines.push(format!("opened in      {:.1} ms", report.open_ms));
     if let Some(bytes) = report.peak_memory_bytes {
         lines.push(format!("peak memory    {} MiB", bytes.div_ceil(1 << 20)));
     }

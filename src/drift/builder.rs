@@ -5,22 +5,32 @@ use super::profile::{ColumnProfile, Profile};
 use super::reference::{add_known_levels, column_of_levels, column_of_numbers};
 use super::{DriftError, PREDICTION};
 use crate::model::{Checked, Feature, FeatureKind, Signature};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::{Data, Dtype, Tensor};
 
 /// Gathers batches of inputs with the outputs that the model gave for them.
 #[derive(Debug, Clone)]
 pub struct ProfileBuilder {
     signature: Signature,
-    features: Vec<Column>,
+    /// One a feature: where its values come from, and those so far.
+    features: Vec<(Place, Column)>,
     prediction: Option<Column>,
     capacity: usize,
     n_seen: u64,
     random: u64,
 }
 
+/// The column of an input that a feature is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    input: usize,
+    column: usize,
+}
+
 /// The values of one column so far, one a row.
 #[derive(Debug, Clone)]
 enum Column {
+    /// Of an FP32 input: half the memory.
+    Singles(Vec<f32>),
     Numbers(Vec<f64>),
     Levels(Vec<String>),
 }
@@ -28,6 +38,10 @@ enum Column {
 impl Column {
     fn profile(&self, name: &str) -> ColumnProfile {
         match self {
+            Self::Singles(values) => {
+                let values: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+                column_of_numbers(name, &values)
+            }
             Self::Numbers(values) => column_of_numbers(name, values),
             Self::Levels(values) => column_of_levels(name, values),
         }
@@ -43,18 +57,24 @@ impl ProfileBuilder {
     /// Gathers at most `capacity` rows: of all that come, each is among them with the same probability (reservoir
     /// sampling, Vitter's algorithm R), decided by `seed`.
     pub fn sample(signature: &Signature, capacity: usize, seed: u64) -> Self {
-        let column = |kind| match kind {
-            FeatureKind::Numeric => Column::Numbers(Vec::new()),
-            FeatureKind::Categorical => Column::Levels(Vec::new()),
+        let feature = |feature: &Feature| {
+            // A feature whose input is not there has no values: nothing is at that place.
+            let input = signature.inputs.iter().position(|spec| spec.name == feature.input).unwrap_or(usize::MAX);
+            let is_single = signature.inputs.get(input).is_some_and(|spec| spec.datatype == Dtype::Fp32);
+            let column = match feature.kind {
+                FeatureKind::Numeric if is_single => Column::Singles(Vec::new()),
+                FeatureKind::Numeric => Column::Numbers(Vec::new()),
+                FeatureKind::Categorical => Column::Levels(Vec::new()),
+            };
+            (Place { input, column: feature.column }, column)
         };
-        let source = PredictionSource::new(signature);
-        let kind = |source: PredictionSource| match source.is_numeric() {
-            true => FeatureKind::Numeric,
-            false => FeatureKind::Categorical,
+        let prediction = |source: PredictionSource| match source.is_numeric() {
+            true => Column::Numbers(Vec::new()),
+            false => Column::Levels(Vec::new()),
         };
         Self {
-            features: signature.features.iter().map(|feature| column(feature.kind)).collect(),
-            prediction: source.map(|source| column(kind(source))),
+            features: signature.features.iter().map(feature).collect(),
+            prediction: PredictionSource::new(signature).map(prediction),
             signature: signature.clone(),
             capacity,
             n_seen: 0,
@@ -103,7 +123,7 @@ impl ProfileBuilder {
     /// # Errors
     /// [`DriftError::Profile`] where two features have one name.
     pub fn finish(&self) -> Result<Profile, DriftError> {
-        let profile = |(column, feature): (&Column, &Feature)| {
+        let profile = |((_, column), feature): (&(Place, Column), &Feature)| {
             let mut profile = column.profile(&feature.name);
             add_known_levels(&mut profile, &feature.levels);
             profile
@@ -130,18 +150,17 @@ impl ProfileBuilder {
         (z ^ (z >> 31)) % end
     }
 
-    fn put(&mut self, place: usize, inputs: &Checked, row: usize) {
-        for (column, feature) in self.features.iter_mut().zip(&self.signature.features) {
-            let input = self.signature.inputs.iter().position(|spec| spec.name == feature.input);
-            let tensor = input.and_then(|input| inputs.tensors().get(input));
-            let at = tensor.map_or(0, |tensor| row * tensor.row_len() + feature.column);
-            match column {
-                Column::Numbers(values) => {
-                    let value = tensor.and_then(|tensor| tensor.data().as_f64(at));
-                    set(values, place, value.unwrap_or(f64::NAN));
-                }
+    fn put(&mut self, row_place: usize, inputs: &Checked, row: usize) {
+        for (Place { input, column }, values) in &mut self.features {
+            let tensor = inputs.tensors().get(*input);
+            let at = tensor.map_or(0, |tensor| row * tensor.row_len() + *column);
+            let number = || tensor.and_then(|tensor| tensor.data().as_f64(at)).unwrap_or(f64::NAN);
+            match values {
+                #[expect(clippy::cast_possible_truncation, reason = "it was an FP32")]
+                Column::Singles(values) => set(values, row_place, number() as f32),
+                Column::Numbers(values) => set(values, row_place, number()),
                 Column::Levels(values) => {
-                    set(values, place, tensor.map_or_else(String::new, |tensor| level(tensor.data(), at)));
+                    set(values, row_place, tensor.map_or_else(String::new, |tensor| level(tensor.data(), at)));
                 }
             }
         }

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::onnx::{DataType, TensorProto};
-use super::{EngineError, Limits, Plan, inspect};
+use super::{EngineChoice, EngineError, EngineName, Limits, Plan, inspect};
 use crate::model::{FeatureKind, Head, Task};
 use crate::tensor::{Data, Tensor};
-
-/// Cases that need what this engine does not have: each must be refused, naming it.
-const UNSUPPORTED: [(&str, &str); 2] = [("diabetes_svr", "SVMRegressor"), ("iris_svc_noprob", "SVMClassifier")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models")
@@ -77,8 +74,7 @@ fn compare(place: &str, want: &Tensor, got: &Tensor, (rel, abs): (f32, f32)) {
 }
 
 #[track_caller]
-fn check(case: &str, tolerance: (f32, f32)) {
-    let plan = load(case).unwrap_or_else(|error| panic!("{case}: {error}"));
+fn check(case: &str, plan: &Plan, tolerance: (f32, f32)) {
     let signature = plan.signature().clone();
     signature.validate().unwrap();
     let inputs = inputs(case);
@@ -98,32 +94,40 @@ fn check(case: &str, tolerance: (f32, f32)) {
     }
 }
 
-#[test]
-fn every_case_answers_as_recorded_or_is_refused_by_name() {
-    let mut n_right = 0;
-    for entry in std::fs::read_dir(root()).unwrap() {
-        let path = entry.unwrap().path();
-        let case = path.file_name().unwrap().to_str().unwrap();
-        if !path.is_dir() {
-            continue;
-        }
-        if let Some((_, operator)) = UNSUPPORTED.iter().find(|(name, _)| *name == case) {
-            let error = load(case).unwrap_err();
-            assert!(matches!(error, EngineError::Unsupported(_)), "{case}: {error}");
-            assert!(error.to_string().contains(operator), "{case}: {error}");
-            continue;
-        }
-        let tolerance = match case {
-            // A quantised value may fall on the next step of its scale.
-            _ if case.contains("int8") => (1e-3, 5e-3),
-            // The quantile's formula cancels near 0.
-            _ if case.contains("probit") => (1e-3, 1e-3),
-            _ => (1e-5, 1e-5),
-        };
-        check(case, tolerance);
-        n_right += 1;
+fn tolerance(case: &str) -> (f32, f32) {
+    match case {
+        // A quantised value may fall on the next step of its scale.
+        _ if case.contains("int8") => (1e-3, 5e-3),
+        // The quantile's formula cancels near 0.
+        _ if case.contains("probit") => (1e-3, 1e-3),
+        _ => (1e-5, 1e-5),
     }
-    assert!(n_right >= 60, "only {n_right} cases");
+}
+
+fn all_cases() -> Vec<String> {
+    let folders = std::fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut cases: Vec<_> = folders.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    cases.sort();
+    assert!(cases.len() >= 60, "only {} cases", cases.len());
+    cases
+}
+
+#[test]
+fn every_case_answers_as_recorded_in_the_native_engine() {
+    for case in all_cases() {
+        let plan = Plan::load_in(EngineChoice::Native, &bytes(&case), None, &Limits::default());
+        check(&case, &plan.unwrap_or_else(|error| panic!("{case}: {error}")), tolerance(&case));
+        let plan = load(&case).unwrap();
+        assert_eq!(plan.engaged().engine, EngineName::Native, "{case}: {}", plan.engaged());
+    }
+}
+
+#[test]
+fn every_case_answers_as_recorded_in_tract() {
+    for case in &all_cases() {
+        let plan = Plan::load_in(EngineChoice::Tract, &bytes(case), None, &Limits::default());
+        check(case, &plan.unwrap_or_else(|error| panic!("{case}: {error}")), tolerance(case));
+    }
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<(ModelProto, Graph
         Head::Value { .. } => Task::Regression,
         Head::Raw => Task::Other,
     };
-    let is_quantized = graph.node.iter().any(|node| super::ops::QUANTIZED.contains(&node.op_type.as_str()));
+    let is_quantized = graph.node.iter().any(|node| super::tract::QUANTIZED.contains(&node.op_type.as_str()));
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned();
     let n_nodes = graph.node.len();
     Ok((proto, Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized }))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How large a model may be; what is over a limit is refused before the inference library sees it.
+/// How large a model may be, and a run of it; what is over a limit is refused before an inference library sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -20,6 +20,8 @@ pub struct Limits {
     pub dim_max: u64,
     /// Graphs inside graphs.
     pub nesting_max: usize,
+    /// Values that a run of the native engine may hold at once.
+    pub run_values_max: usize,
     /// Bytes of a name, of a dimension's name included.
     pub name_bytes_max: usize,
 }
@@ -34,6 +36,7 @@ impl Default for Limits {
             rank_max: 16,
             dim_max: (1 << 31) - 1,
             nesting_max: 8,
+            run_values_max: 1 << 28,
             name_bytes_max: 256,
         }
     }

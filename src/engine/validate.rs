@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 
+use super::kernel::OpError;
 use super::onnx::{
     AttributeProto, DataType, DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue, ValueInfoProto,
 };
-use super::{EngineError, Limits, ops};
+use super::{EngineError, Limits, engines};
 
 /// The versions that are known here: IR, ai.onnx, ai.onnx.ml.
 const IR_VERSIONS: std::ops::RangeInclusive<i64> = 3..=13;
@@ -170,9 +171,9 @@ impl<'l> Checker<'l> {
             }
             self.attribute(attribute, place)?;
         }
-        ops::check(node).map_err(|error| match error {
-            ops::OpError::Unknown(what) => EngineError::Unsupported(what),
-            ops::OpError::Bad(problem) => EngineError::invalid(place, problem),
+        engines::check(node).map_err(|error| match error {
+            OpError::Unknown(what) => EngineError::Unsupported(what),
+            OpError::Bad(problem) => EngineError::invalid(place, problem),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Carries out what `rollout` decides: a thread that looks at every challenger, and at every new champion.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::challenger::{drift_of, evidence};
 use super::controller::Lifecycle;
 use super::error::LifecycleError;
 use super::rollout::{self, Decision, Record};
+use crate::child::step_back;
 use crate::metrics::{Outcome, RolloutStep};
 use crate::model::{ModelName, Version};
 use crate::registry::{Actor, Call};
@@ -49,7 +50,8 @@ impl Conductor {
 }
 
 fn work(lifecycle: &Weak<Lifecycle>, (is_stopped, woken): &(Mutex<bool>, Condvar)) {
-    let mut problems: BTreeMap<ModelName, Option<String>> = BTreeMap::new();
+    step_back();
+    let desk = Arc::new(Desk::default());
     loop {
         let stopped = is_stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = woken.wait_timeout_while(stopped, TICK, |stopped| !*stopped);
@@ -58,12 +60,52 @@ fn work(lifecycle: &Weak<Lifecycle>, (is_stopped, woken): &(Mutex<bool>, Condvar
         }
         let Some(lifecycle) = lifecycle.upgrade() else { return };
         for slot in lifecycle.slots.all() {
-            let problem: &mut Option<String> = problems.entry(slot.name().clone()).or_default();
-            let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| look(&lifecycle, &slot, problem)));
-            if looked.is_err() {
-                lifecycle.metrics.count_panic();
-            }
+            contained(&lifecycle, || look(&lifecycle, &slot, &desk));
         }
+    }
+}
+
+fn contained(lifecycle: &Lifecycle, work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        lifecycle.metrics.count_panic();
+    }
+}
+
+/// What is under way, and what went wrong.
+#[derive(Debug, Default)]
+struct Desk {
+    /// Models whose challenger is being activated: the gate may take minutes, and the other models do not wait for it.
+    activating: Mutex<BTreeSet<ModelName>>,
+    /// What went wrong the last time, so that it is logged once.
+    problems: Mutex<BTreeMap<ModelName, String>>,
+}
+
+impl Desk {
+    fn activating(&self) -> MutexGuard<'_, BTreeSet<ModelName>> {
+        self.activating.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs what went wrong where that is news.
+    fn note(&self, model: &ModelName, acted: Result<(), LifecycleError>) {
+        let is_passing = |error: &LifecycleError| error.kind().0 == super::ErrorKind::Conflict;
+        let problem = acted.err().filter(|error| !is_passing(error)).map(|error| error.to_string());
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(text) = problem else {
+            problems.remove(model);
+            return;
+        };
+        if problems.insert(model.clone(), text.clone()).as_ref() != Some(&text) {
+            tracing::error!(%model, "{model}: the rollout is held up: {text}");
+        }
+    }
+}
+
+/// Ends an activation on the desk, even by a panic.
+struct Activating<'a>(&'a Desk, &'a ModelName);
+
+impl Drop for Activating<'_> {
+    fn drop(&mut self) {
+        self.0.activating().remove(self.1);
     }
 }
 
@@ -76,30 +118,39 @@ pub(super) struct Watch {
     before: Record,
 }
 
-/// Looks at one model; `last` is what went wrong before, so that it is logged once.
-fn look(lifecycle: &Lifecycle, slot: &Slot, last: &mut Option<String>) {
+/// Looks at one model.
+fn look(lifecycle: &Arc<Lifecycle>, slot: &Slot, desk: &Arc<Desk>) {
     let lineup = slot.lineup();
-    let acted = match lineup.challenge {
-        Some(_) => conduct(lifecycle, slot, &lineup),
-        None => Ok(()),
+    let conducted = match lineup.challenge {
+        Some(_) if !desk.activating().contains(slot.name()) => conduct(lifecycle, slot, (&lineup, desk)),
+        Some(_) => Ok(Acted::Beside),
+        None => Ok(Acted::Here),
     };
-    let acted = acted.and_then(|()| watch(lifecycle, slot, &lineup));
-    let is_passing = |error: &LifecycleError| error.kind().0 == super::ErrorKind::Conflict;
-    let problem = acted.err().filter(|error| !is_passing(error)).map(|error| error.to_string());
-    if let Some(text) = problem.as_ref().filter(|_| problem != *last) {
-        let model = slot.name();
-        tracing::error!(%model, "{model}: the rollout is held up: {text}");
+    let watched = watch(lifecycle, slot, &lineup);
+    match conducted {
+        Ok(Acted::Beside) if watched.is_ok() => {}
+        Ok(_) => desk.note(slot.name(), watched),
+        Err(error) => desk.note(slot.name(), Err(error)),
     }
-    *last = problem;
+}
+
+/// Where a decision is carried out.
+enum Acted {
+    Here,
+    Beside,
 }
 
 fn actor() -> Actor {
     Actor { who: "gudgeon rollout".to_owned(), from: None, call: Call::default() }
 }
 
-fn conduct(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup) -> Result<(), LifecycleError> {
+fn conduct(
+    lifecycle: &Arc<Lifecycle>,
+    slot: &Slot,
+    (lineup, desk): (&Lineup, &Arc<Desk>),
+) -> Result<Acted, LifecycleError> {
     let model = slot.name();
-    let Some(subject) = Subject::of(&lifecycle.loader.registry.aliases(model)?) else { return Ok(()) };
+    let Some(subject) = Subject::of(&lifecycle.loader.registry.aliases(model)?) else { return Ok(Acted::Here) };
     let is_tried = |lineup: &&Lineup| {
         lineup.challenge.as_ref().is_some_and(|challenge| {
             challenge.options().since == subject.challenge.since.to_string()
@@ -108,15 +159,15 @@ fn conduct(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup) -> Result<(), Li
     };
     let Some(evidence) = Some(lineup).filter(is_tried).and_then(|lineup| evidence(lineup, &subject.challenge)) else {
         // The aliases have gone on, and the slot follows.
-        return Ok(());
+        return Ok(Acted::Here);
     };
     let policy = lifecycle.model_policy(model)?.rollout;
     let (step, was_done) = match rollout::decide(&policy, &evidence) {
-        Decision::Wait(_) => return Ok(()),
+        Decision::Wait(_) => return Ok(Acted::Here),
         Decision::Advance(step, why) => {
             (RolloutStep::Advance, lifecycle.advance(model, (subject, step), (actor(), why))?)
         }
-        Decision::Activate(why) => (RolloutStep::Activate, lifecycle.crown(model, subject, (actor(), why))?),
+        Decision::Activate(why) => return Ok(activate_beside(lifecycle, model, desk, (subject, why))),
         Decision::RollBack(why) => {
             let why = format!("rolled back automatically: {why}");
             (RolloutStep::Rollback, lifecycle.roll_back_challenger(model, subject, (actor(), why))?)
@@ -125,7 +176,36 @@ fn conduct(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup) -> Result<(), Li
     if was_done {
         slot.metrics().rollout_steps(step).inc();
     }
-    Ok(())
+    Ok(Acted::Here)
+}
+
+/// Activates the challenger on a thread of its own; where there is none to be had, the next look tries again.
+fn activate_beside(
+    lifecycle: &Arc<Lifecycle>,
+    model: &ModelName,
+    desk: &Arc<Desk>,
+    (subject, why): (Subject, String),
+) -> Acted {
+    desk.activating().insert(model.clone());
+    let (lifecycle, model, desk) = (Arc::clone(lifecycle), model.clone(), Arc::clone(desk));
+    let work = {
+        let (model, desk) = (model.clone(), Arc::clone(&desk));
+        move || {
+            let _activating = Activating(&desk, &model);
+            contained(&lifecycle, || {
+                let activated = lifecycle.crown(&model, subject, (actor(), why));
+                if matches!(activated, Ok(true)) {
+                    lifecycle.slot_of(&model).metrics().rollout_steps(RolloutStep::Activate).inc();
+                }
+                desk.note(&model, activated.map(|_| ()));
+            });
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("gudgeon-rollout".to_owned()).spawn(work) {
+        drop(Activating(&desk, &model));
+        tracing::error!(%model, "{model}: the rollout is held up: no thread to activate on: {error}");
+    }
+    Acted::Beside
 }
 
 impl Lifecycle {

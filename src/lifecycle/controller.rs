@@ -17,6 +17,7 @@ use super::permits::Permits;
 use super::policy::{Cast, Tried};
 use super::reaper::Reaper;
 use crate::batch::Pool;
+use crate::child::step_back;
 use crate::metrics::{Metrics, OpResult};
 use crate::model::{ModelName, Version};
 use crate::registry::{self, Action, Actor, Event, Outcome, Registry, RegistryError};
@@ -138,6 +139,7 @@ impl Lifecycle {
         let lifecycle = Arc::clone(self);
         let builder = std::thread::Builder::new().name("gudgeon-lifecycle".to_owned());
         let spawned = builder.spawn(move || {
+            step_back();
             let result = operation(&lifecycle);
             drop(permit);
             // A caller that went away does not undo the operation; the history has it.

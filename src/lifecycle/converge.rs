@@ -131,6 +131,8 @@ impl Lifecycle {
         let lifecycle = Arc::clone(self);
         let thread = std::thread::Builder::new().name("gudgeon-follow".to_owned());
         let thread = thread.spawn(move || {
+            // So do the threads that it starts.
+            step_back();
             lifecycle.look_on(watch.as_deref(), &wakes, interval);
             drop(wakes);
             watch.inspect(|watch| watch.close());
@@ -254,7 +256,6 @@ impl Lifecycle {
         let (lifecycle, model) = (Arc::clone(self), model.clone());
         let thread = std::thread::Builder::new().name("gudgeon-converge".to_owned());
         let spawned = thread.spawn(move || {
-            step_back();
             lifecycle.converge_tracked(&model, situation, step);
             drop(permit);
         });
@@ -393,6 +394,7 @@ impl Lifecycle {
 
 /// Hands on what the system tells, until nobody listens.
 fn tell(watch: &Watch, waker: &SyncSender<Wake>) {
+    step_back();
     loop {
         if let Err(error) = watch.wait() {
             tracing::warn!("the system tells no more of changes in the registry ({error}): it is looked at regularly");

@@ -6,9 +6,11 @@ use std::sync::{Mutex, PoisonError};
 
 use super::error::LifecycleError;
 use super::load::Loader;
+use super::model_policy::ModelPolicy;
 use crate::child::Isolation;
+use crate::engine::EngineChoice;
 use crate::model::{ModelName, Version};
-use crate::registry::Artifact;
+use crate::registry::{Artifact, PolicyFile};
 use crate::verify::{Candidate, Examiner, Finding, Kept, Refusal, Report};
 
 /// What an operator waits for.
@@ -66,6 +68,7 @@ impl Loader {
             model: &artifact.model,
             signature: artifact.manifest.as_ref().map(|manifest| &manifest.signature),
             golden: artifact.golden.as_deref(),
+            engine: self.engine(model)?,
         };
         let finding = self.examinations.examine(candidate, purpose)?;
         if finding.report.peak_memory_bytes.is_some() {
@@ -73,6 +76,17 @@ impl Loader {
             self.keep(model, artifact.version, kept);
         }
         Ok(finding)
+    }
+
+    /// The owner's policy for a model.
+    pub(super) fn policy(&self, model: &ModelName) -> Result<ModelPolicy, LifecycleError> {
+        let text = self.registry.policy_text(model, PolicyFile::Model)?;
+        Ok(text.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?)
+    }
+
+    /// The engine that the owner asks for.
+    pub(super) fn engine(&self, model: &ModelName) -> Result<EngineChoice, LifecycleError> {
+        Ok(self.policy(model)?.engine)
     }
 
     /// Whether what is found is kept: nothing is taken for tried out that was opened in this process.
@@ -83,8 +97,10 @@ impl Loader {
     /// What is known of a version from a child that opened these bytes before; else one opens them now.
     pub(super) fn examined(&self, model: &ModelName, artifact: &Artifact) -> Result<Report, LifecycleError> {
         let memory_bytes_max = self.examinations.examiner.child_limits.memory_bytes_max;
+        let engine = self.engine(model)?;
+        let digests = (artifact.model_digest, artifact.manifest_digest);
         let kept = self.kept(model, artifact.version);
-        match kept.filter(|kept| kept.holds(artifact.model_digest, artifact.manifest_digest, memory_bytes_max)) {
+        match kept.filter(|kept| kept.holds(digests, engine, memory_bytes_max)) {
             Some(kept) => Ok(kept.report),
             None => Ok(self.examine(model, artifact, For::Serving)?.report),
         }

@@ -6,7 +6,7 @@ use super::controller::Lifecycle;
 use super::error::LifecycleError;
 use super::model_policy::ModelPolicy;
 use crate::model::{ModelName, Version};
-use crate::registry::{Aliases, PolicyFile};
+use crate::registry::Aliases;
 use crate::slot::{Challenge, ChallengeOptions, Lineup, Servable, Slot};
 
 impl Lifecycle {
@@ -55,8 +55,7 @@ impl Lifecycle {
 
     /// The owner's policy for the model.
     pub(super) fn model_policy(&self, model: &ModelName) -> Result<ModelPolicy, LifecycleError> {
-        let text = self.loader.registry.policy_text(model, PolicyFile::Model)?;
-        Ok(text.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?)
+        self.loader.policy(model)
     }
 
     /// Swaps `lineup` in and retires what has left the slot.

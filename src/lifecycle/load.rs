@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::error::LifecycleError;
 use super::examined::Examinations;
-use super::model_policy::ModelPolicy;
 use super::operations::Stage;
 use super::progress;
 use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap, rows_here_max};
@@ -13,7 +12,7 @@ use crate::drift::Profile;
 use crate::engine::Plan;
 use crate::metrics::{Metrics, OpResult};
 use crate::model::{Contract, Signature, Version};
-use crate::registry::{PolicyFile, Registry};
+use crate::registry::Registry;
 use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped};
 use crate::verify::{self, BatchLatency, Refusal, Report};
 
@@ -72,10 +71,11 @@ impl Loader {
         // The bytes that a child has survived. It ran the golden cases, and measured.
         let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
         progress::stage(Stage::Loading);
-        let plan = Plan::load(&artifact.model, known, &self.examinations.examiner.limits).map_err(Refusal::Engine)?;
+        let limits = &self.examinations.examiner.limits;
+        let plan = Plan::load_in(report.engine.asked, &artifact.model, known, limits).map_err(Refusal::Engine)?;
         verify::keeps(contract, plan.signature())?;
-        let policy = self.registry.policy_text(model, PolicyFile::Model)?;
-        let policy = policy.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?;
+        tracing::info!(%model, %version, engine = %plan.engaged().engine, "{model} {version} runs in {}", plan.engaged());
+        let policy = self.policy(model)?;
         let signature = Arc::new(plan.signature().clone());
         let profile = artifact.profile.as_deref().map(parse_profile).transpose()?;
         let monitor_options = MonitorOptions {

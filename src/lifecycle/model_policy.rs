@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::retention::RetentionPolicy;
 use super::rollout_policy::RolloutPolicy;
 use crate::drift::{Thresholds, WindowSpec};
+use crate::engine::EngineChoice;
 use crate::model::ContractPolicy;
 
 /// Each window costs five series a column.
@@ -14,6 +15,9 @@ const WINDOWS_MAX: usize = 8;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelPolicy {
+    /// Which inference engine runs the model's versions.
+    #[serde(default)]
+    pub engine: EngineChoice,
     /// How drift is watched.
     #[serde(default)]
     pub drift: DriftPolicy,
@@ -88,6 +92,17 @@ mod tests {
         let got =
             policy.map(|policy| policy.drift.windows.unwrap_or_default().len()).map_err(|error| error.to_string());
         assert_eq!(got, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn an_engine_is_asked_for_by_name() {
+        let engine = |text: &str| ModelPolicy::parse(text).map(|policy| policy.engine);
+        assert_eq!(engine(""), Ok(EngineChoice::Auto));
+        assert_eq!(engine("engine = \"native\""), Ok(EngineChoice::Native));
+        assert_eq!(engine("engine = \"tract\""), Ok(EngineChoice::Tract));
+        let refused = |text: &str| engine(text).unwrap_err().to_string();
+        assert!(refused("engine = \"onnxruntime\"").contains("this build has no onnxruntime"));
+        assert!(refused("engine = \"x\"").contains("expected auto, native or tract, got \"x\""));
     }
 
     #[test]

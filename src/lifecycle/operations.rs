@@ -167,6 +167,7 @@ pub struct Ask {
 #[derive(Debug)]
 pub struct Tracked {
     id: String,
+    kind: Kind,
     model: ModelName,
     key: Option<String>,
     digest: Digest,
@@ -195,6 +196,7 @@ impl Tracked {
         };
         Arc::new(Self {
             id,
+            kind: ask.kind,
             model: ask.model.clone(),
             key: ask.actor.call.key.clone(),
             digest: ask.digest,
@@ -310,10 +312,10 @@ impl Operations {
             return Ok((known, false));
         }
         if OPERATIONS_KEPT <= all.len() {
-            let mut ended = all.iter().enumerate().filter(|(_, tracked)| tracked.now().state.is_final());
+            let mut ended = all.iter().enumerate().filter(|(_, tracked)| tracked.lock().state.is_final());
             let oldest = ended.clone().next().map(|(index, _)| index);
             // What the server does by itself again and again does not push out what callers asked for.
-            let followed = ended.find(|(_, tracked)| tracked.now().kind == Kind::Follow).map(|(index, _)| index);
+            let followed = ended.find(|(_, tracked)| tracked.kind == Kind::Follow).map(|(index, _)| index);
             followed.or(oldest).map(|index| all.remove(index));
         }
         let tracked = Tracked::new(ask);

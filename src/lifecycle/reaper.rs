@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::child::step_back;
 use crate::metrics::{Metrics, ModelMetrics};
 use crate::slot::Servable;
 
@@ -53,6 +54,7 @@ impl Reaper {
 }
 
 fn reap(receiver: &Receiver<Retiring>, metrics: &Metrics) {
+    step_back();
     let mut waiting: Vec<Retiring> = Vec::new();
     loop {
         let received = if waiting.is_empty() {

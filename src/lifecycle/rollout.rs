@@ -93,16 +93,20 @@ pub fn decide(policy: &RolloutPolicy, evidence: &Evidence) -> Decision {
     let Some((number, step)) = evidence.step.and_then(|number| Some((number, policy.step(number)?))) else {
         return Decision::Wait("a person decides what comes next".to_owned());
     };
+    let wait = |why: String| match step.time_max.filter(|&time_max| time_max <= evidence.in_step) {
+        Some(time_max) => Decision::RollBack(format!("no decision within {} s: {why}", time_max.as_secs())),
+        None => Decision::Wait(why),
+    };
     let rows = evidence.compared.rows;
     if rows < step.rows_min {
-        return Decision::Wait(format!("{rows} of {} rows compared", step.rows_min));
+        return wait(format!("{rows} of {} rows compared", step.rows_min));
     }
     if evidence.in_step < step.time_min {
-        return Decision::Wait(format!("{} of {} s passed", evidence.in_step.as_secs(), step.time_min.as_secs()));
+        return wait(format!("{} of {} s passed", evidence.in_step.as_secs(), step.time_min.as_secs()));
     }
     let undecided = seen_of(State::Undecided);
     if !undecided.is_empty() {
-        return Decision::Wait(format!("undecided: {}", undecided.join("; ")));
+        return wait(format!("undecided: {}", undecided.join("; ")));
     }
     let seen = seen_of(State::Met).join("; ");
     let why = format!("step {number} of {} passed with {rows} rows: {seen}", policy.steps.len());

@@ -45,6 +45,9 @@ pub struct RolloutStep {
     /// Time that the step takes at least.
     #[serde(default, deserialize_with = "period")]
     pub time_min: Duration,
+    /// Time after which a challenger that has not come to the next step is taken back; without it, it may take for ever.
+    #[serde(default, deserialize_with = "some_period")]
+    pub time_max: Option<Duration>,
 }
 
 /// What a challenger is held to.
@@ -70,6 +73,7 @@ impl Default for RolloutPolicy {
             share: Share::try_from(share).unwrap_or(Share::ALL),
             rows_min,
             time_min: Duration::from_secs(seconds),
+            time_max: None,
         };
         Self {
             key_header: KEY_HEADER.to_owned(),
@@ -132,6 +136,10 @@ impl RolloutPolicy {
         if !(1..=STEPS_MAX).contains(&self.steps.len()) {
             return Err(format!("rollout.step: expected 1 to {STEPS_MAX} steps, got {}", self.steps.len()));
         }
+        if let Some(step) = self.steps.iter().find(|step| step.time_max.is_some_and(|max| max <= step.time_min)) {
+            let (expected, got) = (step.time_min, step.time_max.unwrap_or_default());
+            return Err(format!("rollout.step.time_max: expected more than time_min ({expected:?}), got {got:?}"));
+        }
         let later_shadow =
             self.steps.windows(2).any(|pair| pair[0].mode == Mode::Canary && pair[1].mode == Mode::Shadow);
         let is_shrinking =
@@ -150,6 +158,10 @@ impl RolloutPolicy {
 
 fn rows_min() -> u64 {
     500
+}
+
+fn some_period<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    period(deserializer).map(Some)
 }
 
 /// A span of time: `250ms`, `10s`, `5m`, `1h`, `1d`.
@@ -210,5 +222,7 @@ mod tests {
         check(&(step("canary", 0.5) + &step("shadow", 1.0)), "expected shadow before canary");
         check(&(step("canary", 0.5) + &step("canary", 0.1)), "shares that do not shrink");
         check(&step("canary", 1.5), "not a share");
+        let spans = "time_min = \"2m\"\ntime_max = \"90s\"\n";
+        check(&(step("canary", 0.5) + spans), "rollout.step.time_max: expected more than time_min (120s), got 90s");
     }
 }

@@ -56,6 +56,18 @@ fn a_step_waits_for_its_rows_and_its_time() {
 }
 
 #[test]
+fn a_step_that_takes_too_long_is_given_up() {
+    let mut policy = RolloutPolicy::default();
+    policy.steps[0].time_max = Some(Duration::from_secs(600));
+    let slow = changed(Mode::Shadow, |c| (c.rows, c.agreed) = (999, 999));
+    let why = "no decision within 600 s: 999 of 1000 rows compared".to_owned();
+    assert_eq!(decide(&policy, &slow), Decision::RollBack(why));
+    let early = Evidence { in_step: Duration::from_secs(599), ..slow };
+    assert!(matches!(decide(&policy, &early), Decision::Wait(_)));
+    assert!(matches!(decide(&policy, &good(Mode::Shadow, 1)), Decision::Advance(2, _)));
+}
+
+#[test]
 fn errors_are_found_in_shadow_and_in_canary() {
     check(&changed(Mode::Shadow, |c| c.failed = 100), "roll back: errors: failed on 100 of 2100 requests");
     check(&changed(Mode::Canary, |c| c.canary_rescued = 100), "roll back: errors");

@@ -51,7 +51,8 @@ impl Lifecycle {
 
     fn register_uploaded(&self, model: &ModelName, upload: Upload) -> Result<Registered, LifecycleError> {
         progress::stage(Stage::Verifying);
-        let candidate = Candidate { model: &upload.model, signature: None, golden: None };
+        let engine = self.loader.engine(model)?;
+        let candidate = Candidate { model: &upload.model, signature: None, golden: None, engine };
         let examined = self.loader.examinations.examine(candidate, For::Trial);
         let Finding { signature, task, opset, .. } = examined.map_err(LifecycleError::NotRegistered)?;
         let draft = Draft {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -175,12 +176,15 @@ fn open_whole(folder: &Folder) -> Result<(File, u64), RegistryError> {
 }
 
 fn make_whole(file: &mut File) -> io::Result<u64> {
+    // Mostly it is whole, and one byte says so.
+    let all = file.metadata()?.len();
+    let mut last = [0];
+    if all == 0 || (file.read_at(&mut last, all - 1)? == 1 && last == *b"\n") {
+        return Ok(all);
+    }
     let (start, bytes) = tail(file, LINE_BYTES_MAX)?;
     let end = start + length(&bytes);
     let last = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    if last.is_empty() {
-        return Ok(end);
-    }
     let no_line_of_ours = last.len() == bytes.len() && 0 < start;
     if no_line_of_ours || serde_json::from_slice::<Event>(last).is_ok() {
         file.write_all(b"\n")?;

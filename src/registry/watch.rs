@@ -5,6 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
@@ -15,6 +16,8 @@ use crate::model::ModelName;
 
 /// As many events as are read at once.
 const BUFFER_BYTES: usize = 4 << 10;
+/// After an event that nobody goes by: more of the kind follow, and are read together.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Watches the models directory and the models in it.
 #[derive(Debug)]
@@ -72,6 +75,9 @@ impl Watch {
                     // Events were lost, or a watched folder has gone: anything may have happened.
                     let is_unclear = event.events().intersects(ReadFlags::QUEUE_OVERFLOW | ReadFlags::IGNORED);
                     matters |= is_unclear || name.is_none_or(is_gone_by);
+                    if !matters && events.is_buffer_empty() {
+                        std::thread::park_timeout(PAUSE);
+                    }
                 }
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),

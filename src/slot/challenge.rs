@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::Servable;
 use super::comparison::{Comparison, Pair};
 use super::difference::Comparer;
 use super::feed::{Copied, Feed};
+use super::{Servable, aside};
 use crate::metrics::Metrics;
 use crate::model::{Mode, Share, key_number, request_number};
 
-/// The compute threads come first.
-const NICE: i32 = 19;
 /// Each comparison is timed until there are so many pairs, then one of [`TIMED_EVERY`].
 const TIMED_ALWAYS: u64 = 64;
 const TIMED_EVERY: u64 = 8;
@@ -73,7 +71,7 @@ impl Challenge {
         };
         let source = Arc::clone(&feed);
         let metrics = Arc::clone(metrics);
-        std::thread::Builder::new().name("gudgeon-shadow".to_owned()).spawn(move || bench.work(&source, &metrics))?;
+        aside::spawn("gudgeon-shadow", move || bench.work(&source, &metrics))?;
         let (champion, challenger) = (Arc::clone(champion), Arc::clone(challenger));
         Ok(Arc::new(Self { options, count: AtomicU64::new(0), feed, comparison, champion, challenger }))
     }
@@ -146,9 +144,6 @@ struct Bench {
 
 impl Bench {
     fn work(self, feed: &Feed, metrics: &Metrics) {
-        if rustix::process::setpriority_process(None, NICE).is_err() {
-            tracing::debug!("the comparing thread runs at the usual priority");
-        }
         let mut turn: u64 = 0;
         while let Some(copied) = feed.pop() {
             turn += 1;

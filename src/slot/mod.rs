@@ -3,6 +3,7 @@
 //! A request acquires its servable once ([`Slot::acquire`]) and keeps it to the end, so no answer mixes versions. A swap
 //! replaces one value. This is the only module that knows arc-swap.
 
+mod aside;
 mod challenge;
 mod comparison;
 mod difference;
@@ -13,7 +14,7 @@ mod servable;
 pub use challenge::{Challenge, ChallengeOptions};
 pub use comparison::{Compared, Comparison};
 pub use feed::{SHADOW_QUEUE_LEN_MAX, SHADOW_VALUES_MAX, Tapped};
-pub use monitor::{BOOTSTRAP_ROWS, Monitor, MonitorOptions};
+pub use monitor::{Monitor, MonitorOptions};
 pub use servable::{Servable, ServableParts};
 
 use std::collections::BTreeMap;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
+use super::aside;
 use crate::batch::Observe;
 use crate::drift::{
     ColumnCounts, ColumnProfile, ColumnReport, Counters, Counts, DriftError, Profile, ProfileBuilder, Thresholds,
@@ -15,8 +16,12 @@ use crate::metrics::{ColumnSample, DriftSource, WindowSample};
 use crate::model::{Checked, Digest, ModelName, Signature, Version};
 use crate::tensor::Tensor;
 
-/// Live rows that a missing reference profile is gathered from.
-pub const BOOTSTRAP_ROWS: usize = 5_000;
+/// Live rows that a missing reference profile is gathered from, where the rows are not wide.
+const BOOTSTRAP_ROWS: usize = 5_000;
+/// Wide rows are gathered up to so many values, which bounds the memory,
+const BOOTSTRAP_VALUES_MAX: usize = 1 << 19;
+/// but never fewer rows than these: deciles of fewer mean little.
+const BOOTSTRAP_ROWS_MIN: usize = 500;
 /// Columns that bin series are kept for; more are counted as dropped.
 const BIN_COLUMNS_MAX: usize = 50;
 /// Windows slide by a twelfth; the counters are looked at so often that none of them is late.
@@ -44,8 +49,9 @@ pub struct MonitorOptions {
 pub struct Monitor {
     options: MonitorOptions,
     signature: Arc<Signature>,
-    watch: ArcSwapOption<Watch>,
-    /// The first live rows, until there is a profile.
+    /// Once there is a profile.
+    watch: Arc<ArcSwapOption<Watch>>,
+    /// The first live rows, until there are enough of them.
     sample: Mutex<Option<ProfileBuilder>>,
 }
 
@@ -74,14 +80,14 @@ impl Monitor {
         signature: Arc<Signature>,
         options: MonitorOptions,
     ) -> Result<Option<Arc<Self>>, DriftError> {
-        let sample = ProfileBuilder::sample(&signature, BOOTSTRAP_ROWS, options.version.number());
+        let sample = ProfileBuilder::sample(&signature, bootstrap_rows(&signature), options.version.number());
         let watch = match profile {
             Some(profile) => Some(Arc::new(Watch::new(profile, &signature, &options)?)),
             None if sample.finish()?.columns().is_empty() => return Ok(None),
             None => None,
         };
         let sample = Mutex::new(watch.is_none().then_some(sample));
-        Ok(Some(Arc::new(Self { options, signature, watch: ArcSwapOption::new(watch), sample })))
+        Ok(Some(Arc::new(Self { options, signature, watch: Arc::new(ArcSwapOption::new(watch)), sample })))
     }
 
     /// The monitor as the metrics see it.
@@ -102,7 +108,7 @@ impl Monitor {
     /// Rows still wanted for the reference profile; 0 once there is one.
     pub fn bootstrap_rows_left(&self) -> usize {
         let sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
-        sample.as_ref().map_or(0, |builder| BOOTSTRAP_ROWS - builder.len())
+        sample.as_ref().map_or(0, |builder| bootstrap_rows(&self.signature) - builder.len())
     }
 
     fn gather(&self, inputs: &Checked, outputs: &[Tensor]) {
@@ -114,19 +120,38 @@ impl Monitor {
         };
         let Some(builder) = sample.as_mut() else { return };
         builder.push(inputs, outputs);
-        if builder.len() < BOOTSTRAP_ROWS {
-            return;
-        }
-        let watch = builder.finish().and_then(|profile| Watch::new(profile, &self.signature, &self.options));
-        *sample = None;
-        match watch {
-            Ok(watch) => self.watch.store(Some(Arc::new(watch))),
-            Err(error) => {
-                let MonitorOptions { model, version, .. } = &self.options;
-                tracing::warn!(%model, %version, "drift of {model} version {version} is not watched: {error}");
-            }
+        if bootstrap_rows(&self.signature) <= builder.len()
+            && let Some(builder) = sample.take()
+        {
+            self.conclude(builder);
         }
     }
+
+    /// Makes the profile out of the rows beside serving, for sorting them takes a while. What comes meanwhile is not watched.
+    fn conclude(&self, builder: ProfileBuilder) {
+        let (watch, signature) = (Arc::clone(&self.watch), Arc::clone(&self.signature));
+        let options = self.options.clone();
+        let (model, version) = (options.model.clone(), options.version);
+        let work = move || {
+            let made = builder.finish().and_then(|profile| Watch::new(profile, &signature, &options));
+            drop(builder);
+            match made {
+                Ok(made) => watch.store(Some(Arc::new(made))),
+                Err(error) => {
+                    let MonitorOptions { model, version, .. } = &options;
+                    tracing::warn!(%model, %version, "drift of {model} version {version} is not watched: {error}");
+                }
+            }
+        };
+        if let Err(error) = aside::spawn("gudgeon-profile", work) {
+            tracing::warn!(%model, %version, "drift of {model} version {version} is not watched: no thread: {error}");
+        }
+    }
+}
+
+/// How many live rows a reference profile is gathered from.
+fn bootstrap_rows(signature: &Signature) -> usize {
+    (BOOTSTRAP_VALUES_MAX / signature.features.len().max(1)).clamp(BOOTSTRAP_ROWS_MIN, BOOTSTRAP_ROWS)
 }
 
 impl Observe for Monitor {

@@ -135,28 +135,54 @@ impl Data {
         }
     }
 
-    fn slice(&self, range: Range<usize>) -> Self {
-        map_dtype!(self, values => values[range].to_vec())
+    /// The values at `places`, in that order.
+    ///
+    /// # Panics
+    /// Where a place is beyond the end.
+    #[must_use]
+    pub fn pick(&self, places: impl Iterator<Item = usize>) -> Self {
+        map_dtype!(self, values => places.map(|place| &values[place]).cloned().collect())
     }
 
-    /// Appends `other`; the caller has checked that both have one dtype.
-    fn append(&mut self, other: &Self) -> bool {
+    /// Blocks of `len` values from each of `starts`, in that order.
+    ///
+    /// # Panics
+    /// Where a block goes beyond the end.
+    #[must_use]
+    pub fn pick_blocks(&self, starts: impl Iterator<Item = usize>, len: usize) -> Self {
+        map_dtype!(self, values => {
+            let mut picked = Vec::with_capacity(starts.size_hint().0.saturating_mul(len));
+            starts.for_each(|start| picked.extend_from_slice(&values[start..start + len]));
+            picked
+        })
+    }
+
+    /// Appends the values `range` of `other`; says whether both have one type.
+    ///
+    /// # Panics
+    /// Where the range goes beyond the end.
+    #[must_use]
+    pub fn append_range(&mut self, other: &Self, range: Range<usize>) -> bool {
         match (self, other) {
-            (Self::Bool(to), Self::Bool(from)) => to.extend_from_slice(from),
-            (Self::Uint8(to), Self::Uint8(from)) => to.extend_from_slice(from),
-            (Self::Uint16(to), Self::Uint16(from)) => to.extend_from_slice(from),
-            (Self::Uint32(to), Self::Uint32(from)) => to.extend_from_slice(from),
-            (Self::Uint64(to), Self::Uint64(from)) => to.extend_from_slice(from),
-            (Self::Int8(to), Self::Int8(from)) => to.extend_from_slice(from),
-            (Self::Int16(to), Self::Int16(from)) => to.extend_from_slice(from),
-            (Self::Int32(to), Self::Int32(from)) => to.extend_from_slice(from),
-            (Self::Int64(to), Self::Int64(from)) => to.extend_from_slice(from),
-            (Self::Fp32(to), Self::Fp32(from)) => to.extend_from_slice(from),
-            (Self::Fp64(to), Self::Fp64(from)) => to.extend_from_slice(from),
-            (Self::String(to), Self::String(from)) => to.extend_from_slice(from),
+            (Self::Bool(to), Self::Bool(from)) => to.extend_from_slice(&from[range]),
+            (Self::Uint8(to), Self::Uint8(from)) => to.extend_from_slice(&from[range]),
+            (Self::Uint16(to), Self::Uint16(from)) => to.extend_from_slice(&from[range]),
+            (Self::Uint32(to), Self::Uint32(from)) => to.extend_from_slice(&from[range]),
+            (Self::Uint64(to), Self::Uint64(from)) => to.extend_from_slice(&from[range]),
+            (Self::Int8(to), Self::Int8(from)) => to.extend_from_slice(&from[range]),
+            (Self::Int16(to), Self::Int16(from)) => to.extend_from_slice(&from[range]),
+            (Self::Int32(to), Self::Int32(from)) => to.extend_from_slice(&from[range]),
+            (Self::Int64(to), Self::Int64(from)) => to.extend_from_slice(&from[range]),
+            (Self::Fp32(to), Self::Fp32(from)) => to.extend_from_slice(&from[range]),
+            (Self::Fp64(to), Self::Fp64(from)) => to.extend_from_slice(&from[range]),
+            (Self::String(to), Self::String(from)) => to.extend_from_slice(&from[range]),
             _ => return false,
         }
         true
+    }
+
+    fn slice(&self, range: Range<usize>) -> Self {
+        map_dtype!(self, values => values[range].to_vec())
     }
 }
 
@@ -281,9 +307,10 @@ impl Tensor {
         };
         let mut shape = first.shape.clone();
         let mut data = Data::with_capacity(first.dtype(), parts.iter().map(|part| part.data.len()).sum());
-        data.append(&first.data);
+        let mut fits = data.append_range(&first.data, 0..first.data.len());
         for part in rest {
-            if part.shape.get(1..) != first.shape.get(1..) || !data.append(&part.data) {
+            fits &= part.shape.get(1..) == first.shape.get(1..) && data.append_range(&part.data, 0..part.data.len());
+            if !fits {
                 let message = format!("{} {:?} and {} {:?}", first.dtype(), first.shape, part.dtype(), part.shape);
                 return Err(TensorError::Join(message));
             }
@@ -292,6 +319,14 @@ impl Tensor {
             *rows = parts.iter().map(|part| part.n_rows()).sum();
         }
         Ok(Self { shape, data })
+    }
+
+    /// The same values in another shape.
+    ///
+    /// # Errors
+    /// [`TensorError::Length`] where `shape` takes another number of values.
+    pub fn reshaped(self, shape: Vec<usize>) -> Result<Self, TensorError> {
+        Self::new(shape, self.data)
     }
 }
 

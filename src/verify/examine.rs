@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Candidate, Refusal, Report, Verified, verify};
 use crate::child::{self, ChildLimits, ChildOutput, Isolation, Job};
-use crate::engine::Limits;
+use crate::engine::{EngineChoice, Limits};
 use crate::model::{Digest, Signature, Task};
 
 /// The command of the binary whose standard input and output this is ([`answer`]).
@@ -47,6 +47,7 @@ pub struct Finding {
 #[derive(Debug, Serialize, Deserialize)]
 struct Head<'a> {
     limits: Limits,
+    engine: EngineChoice,
     signature: Option<Cow<'a, Signature>>,
     model_bytes: u64,
     golden_bytes: Option<u64>,
@@ -71,6 +72,7 @@ impl Examiner {
         };
         let head = Head {
             limits: self.limits,
+            engine: candidate.engine,
             signature: candidate.signature.map(Cow::Borrowed),
             model_bytes: candidate.model.len() as u64,
             golden_bytes: candidate.golden.map(|golden| golden.len() as u64),
@@ -122,7 +124,12 @@ pub fn answer(input: impl Read) -> io::Result<String> {
     let head: Head<'_> = serde_json::from_slice(&line)?;
     let model = part(&mut input, head.model_bytes)?;
     let golden = head.golden_bytes.map(|bytes| part(&mut input, bytes)).transpose()?;
-    let candidate = Candidate { model: &model, signature: head.signature.as_deref(), golden: golden.as_deref() };
+    let candidate = Candidate {
+        model: &model,
+        signature: head.signature.as_deref(),
+        golden: golden.as_deref(),
+        engine: head.engine,
+    };
     let answer = match finding(candidate, &head.limits) {
         Ok(finding) => Answer::MayServe(Box::new(finding)),
         Err(refusal) => Answer::Refused { code: refusal.code().to_owned(), message: refusal.to_string() },
@@ -142,7 +149,13 @@ mod tests {
 
     #[test]
     fn what_is_no_model_is_answered_with_a_refusal_and_a_broken_input_with_an_error() {
-        let head = Head { limits: Limits::default(), signature: None, model_bytes: 3, golden_bytes: None };
+        let head = Head {
+            limits: Limits::default(),
+            engine: EngineChoice::Auto,
+            signature: None,
+            model_bytes: 3,
+            golden_bytes: None,
+        };
         let mut input = serde_json::to_vec(&head).unwrap();
         input.extend(b"\nabc");
         let Answer::Refused { code, .. } = serde_json::from_str(&answer(input.as_slice()).unwrap()).unwrap() else {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Report;
+use crate::engine::EngineChoice;
 use crate::model::Digest;
 
 /// A verification as it is kept with the version. It holds for the bytes, the build and the limits that it was made with.
@@ -23,7 +24,7 @@ pub struct Kept {
 
 impl Kept {
     /// The form that this build reads and writes.
-    pub const FORMAT: &'static str = "gudgeon.verified/1";
+    pub const FORMAT: &'static str = "gudgeon.verified/2";
 
     /// The verification of a version with these digests, by this build.
     pub fn new(model_sha256: Digest, manifest_sha256: Option<Digest>, report: Report) -> Self {
@@ -43,11 +44,18 @@ impl Kept {
         text
     }
 
-    /// Whether it holds for a version with these digests, in this build, where a child may take so much memory.
-    pub fn holds(&self, model: Digest, manifest: Option<Digest>, memory_bytes_max: u64) -> bool {
+    /// Whether it holds for a version with these digests in the engine that is asked for, in this build, where a child may
+    /// take so much memory.
+    pub fn holds(
+        &self,
+        (model, manifest): (Digest, Option<Digest>),
+        engine: EngineChoice,
+        memory_bytes_max: u64,
+    ) -> bool {
         let report = &self.report;
         self.gudgeon == env!("CARGO_PKG_VERSION")
             && (self.model_sha256, self.manifest_sha256) == (model, manifest)
+            && report.engine.asked == engine
             // Only a child tells its peak: what was opened in a server is not taken for tried out.
             && report.peak_memory_bytes.is_some_and(|peak| peak <= memory_bytes_max)
     }
@@ -56,11 +64,13 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Engaged, EngineName};
 
     #[test]
     fn a_verification_holds_for_the_same_bytes_build_and_limits() {
         let report = Report {
             golden_rows: 2,
+            engine: Engaged { asked: EngineChoice::Auto, engine: EngineName::Native, why: "it can".to_owned() },
             open_ms: 1.5,
             peak_memory_bytes: Some(100),
             sandbox: None,
@@ -69,13 +79,15 @@ mod tests {
         };
         let (model, manifest) = (Digest::of(b"model"), Some(Digest::of(b"manifest")));
         let kept = Kept::parse(&Kept::new(model, manifest, report.clone()).text()).unwrap();
-        assert!(kept.holds(model, manifest, 100));
-        assert!(!kept.holds(model, manifest, 99));
-        assert!(!kept.holds(model, None, 100));
-        assert!(!kept.holds(Digest::of(b"other"), manifest, 100));
-        assert!(!Kept { gudgeon: "0.0.1".to_owned(), ..kept }.holds(model, manifest, 100));
+        let auto = EngineChoice::Auto;
+        assert!(kept.holds((model, manifest), auto, 100));
+        assert!(!kept.holds((model, manifest), auto, 99));
+        assert!(!kept.holds((model, manifest), EngineChoice::Tract, 100));
+        assert!(!kept.holds((model, None), auto, 100));
+        assert!(!kept.holds((Digest::of(b"other"), manifest), auto, 100));
+        assert!(!Kept { gudgeon: "0.0.1".to_owned(), ..kept }.holds((model, manifest), auto, 100));
         let in_process = Report { peak_memory_bytes: None, ..report };
-        assert!(!Kept::new(model, manifest, in_process).holds(model, manifest, 100));
+        assert!(!Kept::new(model, manifest, in_process).holds((model, manifest), auto, 100));
         assert_eq!(Kept::parse(b"{"), None);
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::child::Sandbox;
-use crate::engine::{Limits, Plan};
+use crate::engine::{Engaged, EngineChoice, Limits, Plan};
 use crate::model::{Contract, Golden, Signature};
 use crate::tensor::NamedTensor;
 
@@ -31,6 +31,8 @@ pub struct Candidate<'a> {
     pub signature: Option<&'a Signature>,
     /// The golden cases, as the file has them; a bare graph has none.
     pub golden: Option<&'a [u8]>,
+    /// The engine that the model's owner asks for.
+    pub engine: EngineChoice,
 }
 
 /// A version that may serve.
@@ -48,6 +50,8 @@ pub struct Verified {
 pub struct Report {
     /// Rows of the golden cases that came out right; 0 where there are none.
     pub golden_rows: usize,
+    /// The engine that took the graph, in which all this was measured and which will serve.
+    pub engine: Engaged,
     /// Time to parse and optimise the graph, milliseconds.
     pub open_ms: f64,
     /// The most memory that the child had resident; nothing where no child was used, or the system does not tell.
@@ -66,7 +70,7 @@ pub struct Report {
 /// [`Refusal`] says why it may not serve. Nothing else was touched.
 pub fn verify(candidate: Candidate<'_>, limits: &Limits) -> Result<Verified, Refusal> {
     let started = Instant::now();
-    let plan = Plan::load(candidate.model, candidate.signature, limits)?;
+    let plan = Plan::load_in(candidate.engine, candidate.model, candidate.signature, limits)?;
     let open_ms = millis(started.elapsed());
     let golden: Option<Golden> = candidate
         .golden
@@ -74,7 +78,8 @@ pub fn verify(candidate: Candidate<'_>, limits: &Limits) -> Result<Verified, Ref
         .transpose()?;
     let golden_rows = golden.as_ref().map_or(Ok(0), |golden| check_golden(&plan, golden))?;
     let WarmUp { follows_rows, latency } = warm_up::warm_up(&plan, golden.as_ref())?;
-    let report = Report { golden_rows, open_ms, peak_memory_bytes: None, sandbox: None, follows_rows, latency };
+    let engine = plan.engaged().clone();
+    let report = Report { golden_rows, engine, open_ms, peak_memory_bytes: None, sandbox: None, follows_rows, latency };
     Ok(Verified { plan, report })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gudgeon::drift::{CategoricalReference, ColumnProfile, NumericReference, Profile, Reference, Rung};
+use gudgeon::engine::{Engaged, EngineChoice, EngineName};
 use gudgeon::evaluation::{Bootstrap, Check, Digests, Gate, Metric, Report, Verdict};
 use gudgeon::lifecycle::ModelPolicy;
 use gudgeon::model::{
@@ -105,6 +106,7 @@ fn the_fields_of_the_manifest() {
 fn the_fields_of_a_kept_verification() {
     let report = gudgeon::verify::Report {
         golden_rows: 1,
+        engine: Engaged { asked: EngineChoice::Auto, engine: EngineName::Native, why: String::new() },
         open_ms: 1.0,
         peak_memory_bytes: Some(1),
         sandbox: Some(gudgeon::child::Sandbox::Full),

@@ -46,6 +46,29 @@ fn a_child_reads_what_it_may_and_nothing_else() {
 }
 
 #[test]
+fn a_child_has_no_socket_and_starts_no_process() {
+    let registry = TestRegistry::empty().with_case("iris", 1, "iris_logreg");
+    let (token, models) = (registry.file("token"), registry.path().to_str().unwrap());
+    std::fs::write(&token, TOKEN).unwrap();
+    let complaint = |args: &[&str]| {
+        let args: Vec<OsString> = args.iter().map(Into::into).collect();
+        let readable = [registry.path().to_owned(), binary().to_owned()];
+        let output = run(binary(), Job { args: &args, input: &[], readable: &readable }, LIMITS).unwrap();
+        assert_ne!(output.code, 0);
+        (output.complaint(), output.farewell.unwrap().sandbox)
+    };
+    let (asked, sandbox) =
+        complaint(&["list", "--url", "http://127.0.0.1:9", "--admin-token-file", token.to_str().unwrap()]);
+    if sandbox != Sandbox::Full {
+        // The kernel does not have what this is about.
+        return;
+    }
+    assert!(asked.contains("Operation not permitted"), "{asked}");
+    let (verified, _) = complaint(&["verify", "iris", "1", "--models", models]);
+    assert!(verified.contains("Operation not permitted"), "{verified}");
+}
+
+#[test]
 fn a_child_that_wants_what_no_command_has_says_so() {
     let args = [OsString::from("fly")];
     let output = run(binary(), Job { args: &args, input: &[], readable: &[] }, LIMITS).unwrap();
@@ -186,4 +209,18 @@ fn the_command_line_tries_out_in_a_child_too() {
 fn made(folder: std::path::PathBuf) -> std::path::PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_no_command() {
+    let registry = TestRegistry::empty().with_case("iris", 1, "iris_logreg");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_gudgeon"))
+        .args(["verify", "iris", "1", "--models", registry.path().to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }

@@ -288,6 +288,6 @@ fn five_hundred_kills_leave_the_old_state_or_the_new_and_the_server_serves_what_
     let yards: Vec<_> = yards.collect();
     let done: Vec<_> = yards.into_iter().map(|yard| yard.join().unwrap()).collect();
     let [n_swaps, n_children] = [0, 1].map(|place| done.iter().map(|done| done[place]).sum::<usize>());
-    assert!(100 < n_swaps && 50 < n_children, "{n_swaps} swaps, {n_children} children: there was nothing to kill");
+    assert!(20 < n_swaps && 50 < n_children, "{n_swaps} swaps, {n_children} children: there was nothing to kill");
     println!("{n_swaps} swaps, {n_children} children killed");
 }

@@ -1,103 +1,80 @@
-//! The operators of ai.onnx.ml that gudgeon computes itself, and which operators there are at all.
+//! The tree ensembles, as kernels over the inference library's tensors, and what joins them to [`Kernel`].
 //!
-//! The inference library lacks most of ai.onnx.ml, and computes some of what it has wrongly (binary forests, `BRANCH_GTE`),
-//! so these replace its own. Each is a [`Kernel`]: read from a node's attributes, every one of them checked, then run on
-//! one input.
+//! [`Kernel`]: super::kernel::Kernel
 
-mod attributes;
-mod encoders;
 mod glue;
 mod labels;
 mod linear;
 mod numeric;
-mod post;
 mod trees;
 
 use std::sync::Arc;
 
+use tract_onnx::tract_hir::internal::{DimLike, SymbolScope, TDim, ToDim};
+
+use super::kernel::{Args, Dim, Fact, Kernel, OpError, Outputs};
 use super::onnx::NodeProto;
-use attributes::Attributes;
-use glue::Kernel;
+use super::tract::values;
+use crate::tensor::Tensor;
 
-pub(super) use glue::register;
+pub(in crate::engine) use super::ml::{attributes, post};
 
-/// Why a node cannot be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum OpError {
-    /// There is no such operator here; the text names it.
-    Unknown(String),
-    /// Its attributes make no sense.
-    Bad(String),
-}
-
-/// Operators of ai.onnx.ml that are the inference library's or are cut out before it.
-const ML_OTHER: [&str; 2] = ["ArrayFeatureExtractor", "ZipMap"];
-
-/// Operators that the inference library computes wrongly, in silence, after optimising; the plan is left unoptimised.
-pub(super) const QUANTIZED: [&str; 2] = ["QuantizeLinear", "DequantizeLinear"];
-
-/// The kernel of a node of ai.onnx.ml; `None` where the node is not one of ours.
+/// The kernel of a node of trees; `None` where the node is another.
 pub(super) fn kernel(node: &NodeProto) -> Result<Option<Arc<dyn Kernel>>, OpError> {
-    let attributes = Attributes::new(node);
-    let kernel: Arc<dyn Kernel> = match node.op_type.as_str() {
+    let attributes = attributes::Attributes::new(node);
+    let kernel: Arc<dyn glue::Kernel> = match node.op_type.as_str() {
         "TreeEnsembleClassifier" => Arc::new(trees::Classifier::read(attributes)?),
         "TreeEnsembleRegressor" => Arc::new(trees::Regressor::read(attributes)?),
-        "LinearClassifier" => Arc::new(linear::Classifier::read(attributes)?),
-        "LinearRegressor" => Arc::new(linear::Regressor::read(attributes)?),
-        "LabelEncoder" => Arc::new(encoders::LabelEncoder::read(attributes)?),
-        "CategoryMapper" => Arc::new(encoders::LabelEncoder::read_category_mapper(attributes)?),
-        "OneHotEncoder" => Arc::new(encoders::OneHotEncoder::read(attributes)?),
-        "Scaler" => Arc::new(numeric::Scaler::read(attributes)?),
-        "Imputer" => Arc::new(numeric::Imputer::read(attributes)?),
-        "Normalizer" => Arc::new(numeric::Normalizer::read(attributes)?),
         _ => return Ok(None),
     };
-    Ok(Some(kernel))
+    Ok(Some(Arc::new(OfLibrary(kernel))))
 }
 
-/// Checks that the node's operator is known in its domain, and its attributes where the operator is ours.
-pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
-    let name = &node.op_type;
-    let of_ml = node.domain == "ai.onnx.ml";
-    if of_ml && ML_OTHER.contains(&name.as_str()) {
-        return Ok(());
-    }
-    if let Some(kernel) = kernel(node)? {
-        if !of_ml {
-            return Err(unknown(node));
-        }
-        if node.input.len() != 1 || node.output.len() > kernel.n_outputs() {
-            let n = kernel.n_outputs();
-            return Err(OpError::Bad(format!("{name} takes one input and has {n} outputs at most")));
-        }
-        return Ok(());
-    }
-    if let Some(what) = computed_wrongly(node) {
-        return Err(OpError::Unknown(what));
-    }
-    let known = glue::library_has(name) && !ML_OTHER.contains(&name.as_str());
-    let domain = matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft");
-    if known && domain { Ok(()) } else { Err(unknown(node)) }
-}
+/// A kernel over the library's tensors as one over ours.
+#[derive(Debug)]
+struct OfLibrary(Arc<dyn glue::Kernel>);
 
-/// What the library is known to answer wrongly, without an error.
-fn computed_wrongly(node: &NodeProto) -> Option<String> {
-    let attribute = match node.op_type.as_str() {
-        "LSTM" | "GRU" | "RNN" => "direction",
-        "DepthToSpace" | "SpaceToDepth" => "mode",
-        _ => return None,
-    };
-    let text = &node.attribute.iter().find(|other| other.name == attribute)?.s;
-    let is_right = matches!(text.as_slice(), b"" | b"forward" | b"DCR");
-    let shown = super::validate::shown(&String::from_utf8_lossy(text));
-    (!is_right).then(|| format!("{} with {attribute} {shown}", node.op_type))
-}
+impl Kernel for OfLibrary {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
 
-fn unknown(node: &NodeProto) -> OpError {
-    let domain = if node.domain.is_empty() { "ai.onnx" } else { &node.domain };
-    OpError::Unknown(format!(
-        "operator {} of {}",
-        super::validate::shown(&node.op_type),
-        super::validate::shown(domain)
-    ))
+    fn n_outputs(&self) -> usize {
+        self.0.n_outputs()
+    }
+
+    fn facts(&self, inputs: &[Fact]) -> Result<Vec<Fact>, OpError> {
+        let input = &inputs[0];
+        let Some(shape) = &input.shape else { return OpError::unknown("trees behind a shape that is computed") };
+        let symbols = SymbolScope::default();
+        let dims: Vec<TDim> = shape
+            .iter()
+            .enumerate()
+            .map(|(axis, dim)| {
+                dim.fixed().map_or_else(|| symbols.sym(&format!("axis_{axis}")).to_dim(), |size| size.to_dim())
+            })
+            .collect();
+        let facts = self.0.facts(values::datum_type(input.dtype), &dims);
+        let facts = facts.map_err(|error| OpError::Bad(format!("{error:#}")))?;
+        let back = |dim: &TDim| match dim.to_usize() {
+            Ok(size) => Dim::Fixed(size),
+            Err(_) => dims.iter().position(|given| given == dim).map_or(Dim::Unknown, |axis| shape[axis]),
+        };
+        let fact = |(dtype, shape): (_, tract_onnx::prelude::TVec<TDim>)| {
+            let dtype = values::dtype(dtype).ok_or_else(|| OpError::Unknown(format!("values of {dtype:?}")))?;
+            Ok(Fact::new(dtype, Some(shape.iter().map(back).collect())))
+        };
+        facts.into_iter().map(fact).collect()
+    }
+
+    fn run(&self, args: &mut Args<'_, '_>) -> Result<Outputs, String> {
+        let input = values::to_library(args.get(0)?).map_err(|error| format!("{error:#}"))?;
+        let outputs = self.0.eval(&input).map_err(|error| format!("{error:#}"))?;
+        let ours = outputs.iter().map(|output| {
+            let dtype = values::dtype(output.datum_type()).ok_or("an unexpected type")?;
+            let data = values::from_library(output, dtype).map_err(|error| format!("{error:#}"))?;
+            Tensor::new(output.shape().to_vec(), data).map_err(|error| error.to_string())
+        });
+        Ok(Outputs::Many(ours.collect::<Result<_, String>>()?))
+    }
 }

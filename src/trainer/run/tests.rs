@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::engine::EngineChoice;
 use crate::evaluation::{Report, Verdict};
 use crate::model::{Alias, FeatureKind, Golden};
 use crate::registry::{Action, Call, Event, Outcome};
@@ -65,8 +66,12 @@ fn pipeline(folder: &Path) -> PipelineFile {
 fn verified(registry: &Registry, report: &TrainReport) {
     let artifact = registry.read(&report.model, report.registered.version).unwrap();
     let manifest = artifact.manifest.as_ref().unwrap();
-    let candidate =
-        ToVerify { model: &artifact.model, signature: Some(&manifest.signature), golden: artifact.golden.as_deref() };
+    let candidate = ToVerify {
+        model: &artifact.model,
+        signature: Some(&manifest.signature),
+        golden: artifact.golden.as_deref(),
+        engine: EngineChoice::Auto,
+    };
     verify(candidate, &Limits::default()).unwrap();
 }
 

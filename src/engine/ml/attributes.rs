@@ -1,18 +1,20 @@
 //! Reads a node's attributes, strictly: a wrong type or text that is not UTF-8 is an error, not a default.
 
-use super::OpError;
-use crate::engine::onnx::{AttributeProto, AttributeType, DataType, NodeProto};
+use crate::engine::kernel::OpError;
+use crate::engine::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto};
+use crate::engine::tensors;
+use crate::tensor::Tensor;
 
 /// The attributes of one node.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Attributes<'a>(&'a NodeProto);
+pub(in crate::engine) struct Attributes<'a>(&'a NodeProto);
 
 impl<'a> Attributes<'a> {
-    pub(super) fn new(node: &'a NodeProto) -> Self {
+    pub(in crate::engine) fn new(node: &'a NodeProto) -> Self {
         Self(node)
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::engine) fn has(&self, name: &str) -> bool {
         self.0.attribute.iter().any(|attribute| attribute.name == name)
     }
 
@@ -26,33 +28,43 @@ impl<'a> Attributes<'a> {
         Ok(Some(attribute))
     }
 
-    pub(super) fn int(&self, name: &str) -> Result<Option<i64>, OpError> {
+    pub(in crate::engine) fn int(&self, name: &str) -> Result<Option<i64>, OpError> {
         Ok(self.find(name, AttributeType::Int)?.map(|attribute| attribute.i))
     }
 
-    pub(super) fn float(&self, name: &str) -> Result<Option<f32>, OpError> {
+    pub(in crate::engine) fn float(&self, name: &str) -> Result<Option<f32>, OpError> {
         Ok(self.find(name, AttributeType::Float)?.map(|attribute| attribute.f))
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, OpError> {
+    pub(in crate::engine) fn text(&self, name: &str) -> Result<Option<&'a str>, OpError> {
         self.find(name, AttributeType::String)?.map(|attribute| utf8(name, &attribute.s)).transpose()
     }
 
-    pub(super) fn ints(&self, name: &str) -> Result<&'a [i64], OpError> {
+    pub(in crate::engine) fn ints(&self, name: &str) -> Result<&'a [i64], OpError> {
         Ok(self.find(name, AttributeType::Ints)?.map_or(&[], |attribute| &attribute.ints))
     }
 
-    pub(super) fn floats(&self, name: &str) -> Result<&'a [f32], OpError> {
+    pub(in crate::engine) fn floats(&self, name: &str) -> Result<&'a [f32], OpError> {
         Ok(self.find(name, AttributeType::Floats)?.map_or(&[], |attribute| &attribute.floats))
     }
 
-    pub(super) fn strings(&self, name: &str) -> Result<Vec<&'a str>, OpError> {
+    pub(in crate::engine) fn strings(&self, name: &str) -> Result<Vec<&'a str>, OpError> {
         let Some(attribute) = self.find(name, AttributeType::Strings)? else { return Ok(Vec::new()) };
         attribute.strings.iter().map(|text| utf8(name, text)).collect()
     }
 
+    pub(in crate::engine) fn tensor(&self, name: &str) -> Result<Option<Tensor>, OpError> {
+        let Some(attribute) = self.find(name, AttributeType::Tensor)? else { return Ok(None) };
+        let tensor = attribute.t.as_ref().ok_or_else(|| OpError::Bad(format!("attribute {name}: no tensor")))?;
+        tensors::read(tensor).map(Some)
+    }
+
+    pub(in crate::engine) fn graph(&self, name: &str) -> Result<Option<&'a GraphProto>, OpError> {
+        Ok(self.find(name, AttributeType::Graph)?.and_then(|attribute| attribute.g.as_ref()))
+    }
+
     /// The numbers of `name`, or of `{name}_as_tensor` where that is given; and whether they are doubles.
-    pub(super) fn numbers(&self, name: &str) -> Result<(Vec<f64>, bool), OpError> {
+    pub(in crate::engine) fn numbers(&self, name: &str) -> Result<(Vec<f64>, bool), OpError> {
         let as_tensor = format!("{name}_as_tensor");
         let Some(attribute) = self.find(&as_tensor, AttributeType::Tensor)? else {
             return Ok((self.floats(name)?.iter().map(|&value| f64::from(value)).collect(), false));

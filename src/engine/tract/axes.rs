@@ -6,9 +6,9 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid;
 use tract_onnx::tract_hir::internal::InferenceModelExt;
 
-use super::EngineError;
-use super::onnx::{GraphProto, NodeProto};
-use super::validate::shown;
+use crate::engine::EngineError;
+use crate::engine::onnx::{GraphProto, NodeProto};
+use crate::engine::validate::shown;
 
 /// Operators with an attribute `axis` that counts the axes of their first input.
 const OF_INPUT: [&str; 13] = [

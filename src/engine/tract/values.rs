@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::internal::{IntoTensor, TractResult};
 
 use crate::tensor::{Data, Dtype, Tensor as Ours};
 
-pub(super) fn datum_type(dtype: Dtype) -> DatumType {
+pub(in crate::engine) fn datum_type(dtype: Dtype) -> DatumType {
     match dtype {
         Dtype::Bool => DatumType::Bool,
         Dtype::Uint8 => DatumType::U8,
@@ -23,8 +23,13 @@ pub(super) fn datum_type(dtype: Dtype) -> DatumType {
     }
 }
 
+/// Our element type for the library's, where there is one.
+pub(in crate::engine) fn dtype(dtype: DatumType) -> Option<Dtype> {
+    Dtype::ALL.into_iter().find(|&ours| datum_type(ours) == dtype)
+}
+
 /// The library's copy of `ours`.
-pub(super) fn to_library(ours: &Ours) -> TractResult<Tensor> {
+pub(in crate::engine) fn to_library(ours: &Ours) -> TractResult<Tensor> {
     let shape = ours.shape();
     match ours.data() {
         Data::Bool(values) => Tensor::from_shape(shape, values),
@@ -47,7 +52,7 @@ fn values<T: Datum + Clone>(tensor: &Tensor) -> TractResult<Vec<T>> {
 }
 
 /// The values of `tensor`, cast to `dtype` where the library computed in another type (labels may come as dimensions).
-pub(super) fn from_library(tensor: &Tensor, dtype: Dtype) -> TractResult<Data> {
+pub(in crate::engine) fn from_library(tensor: &Tensor, dtype: Dtype) -> TractResult<Data> {
     let cast = tensor.cast_to_dt(datum_type(dtype))?;
     Ok(match dtype {
         Dtype::Bool => Data::Bool(values(&cast)?),

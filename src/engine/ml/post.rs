@@ -1,11 +1,11 @@
 //! The transformations that ai.onnx.ml applies to scores, as onnxruntime computes them.
 
-use super::OpError;
 use super::attributes::Attributes;
+use crate::engine::kernel::OpError;
 
 /// The attribute `post_transform`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PostTransform {
+pub(in crate::engine) enum PostTransform {
     None,
     Logistic,
     Softmax,
@@ -14,7 +14,7 @@ pub(super) enum PostTransform {
 }
 
 impl PostTransform {
-    pub(super) fn read(attributes: Attributes<'_>) -> Result<Self, OpError> {
+    pub(in crate::engine) fn read(attributes: Attributes<'_>) -> Result<Self, OpError> {
         match attributes.text("post_transform")?.unwrap_or("NONE") {
             "NONE" => Ok(Self::None),
             "LOGISTIC" => Ok(Self::Logistic),
@@ -26,7 +26,7 @@ impl PostTransform {
     }
 
     /// Transforms the scores of one row, two or more of them.
-    pub(super) fn apply(self, scores: &mut [f32]) {
+    pub(in crate::engine) fn apply(self, scores: &mut [f32]) {
         match self {
             Self::None => {}
             Self::Logistic => scores.iter_mut().for_each(|score| *score = logistic(*score)),
@@ -38,13 +38,13 @@ impl PostTransform {
 }
 
 /// 1 / (1 + e^-x), without overflow.
-pub(super) fn logistic(value: f32) -> f32 {
+pub(in crate::engine) fn logistic(value: f32) -> f32 {
     let positive = 1.0 / (1.0 + (-value.abs()).exp());
     if value < 0.0 { 1.0 - positive } else { positive }
 }
 
 /// The normal quantile, by Winitzki's approximation of the inverse error function, as onnxruntime has it.
-pub(super) fn probit(value: f32) -> f32 {
+pub(in crate::engine) fn probit(value: f32) -> f32 {
     let x = 2.0 * value - 1.0;
     let sign = if x < 0.0 { -1.0 } else { 1.0 };
     let log = ((1.0 - x) * (1.0 + x)).ln();

@@ -1,0 +1,209 @@
+//! What an engine is, which there are, and which of them takes a graph.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::describe::Graph;
+use super::kernel::{Fact, OpError};
+use super::onnx::{DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue};
+use super::validate::shown;
+use super::{EngineError, Limits, ml, native, tract};
+use crate::model::Signature;
+use crate::tensor::Tensor;
+
+/// The engine that a model's owner asks for: `engine` in model.toml.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum EngineChoice {
+    /// Native where it has every operator of the graph, else tract.
+    #[default]
+    Auto,
+    /// gudgeon's own.
+    Native,
+    /// tract.
+    Tract,
+}
+
+impl TryFrom<String> for EngineChoice {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "native" => Ok(Self::Native),
+            "tract" => Ok(Self::Tract),
+            "onnxruntime" => Err("engine: this build has no onnxruntime; expected auto, native or tract".to_owned()),
+            other => Err(format!("engine: expected auto, native or tract, got {}", shown(other))),
+        }
+    }
+}
+
+/// An engine, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineName {
+    /// gudgeon's own.
+    Native,
+    /// tract.
+    Tract,
+}
+
+impl fmt::Display for EngineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Native => "native",
+            Self::Tract => "tract",
+        })
+    }
+}
+
+/// Which engine took a graph, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engaged {
+    /// What the model's owner asked for.
+    pub asked: EngineChoice,
+    /// The engine that serves.
+    pub engine: EngineName,
+    /// Why, for a person to read.
+    pub why: String,
+}
+
+impl fmt::Display for Engaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.engine, self.why)
+    }
+}
+
+/// A model to load.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) proto: &'a ModelProto,
+    pub(super) graph: &'a GraphProto,
+    pub(super) described: &'a Graph,
+    pub(super) limits: &'a Limits,
+}
+
+/// Why an engine does not take a graph.
+#[derive(Debug)]
+pub(super) enum Declined {
+    /// It lacks what the text names; another engine may have it.
+    Lacks(String),
+    /// The graph is wrong, or the engine failed on it.
+    Error(EngineError),
+}
+
+/// A graph in an engine, ready to run from any number of threads at once.
+pub(super) trait Runnable: fmt::Debug + Send + Sync {
+    /// The outputs, of their declared types. The inputs have been held against the signature.
+    fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+}
+
+/// A [`Runnable`] and what the engine found out on the way.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) runnable: Box<dyn Runnable>,
+    /// Whether it takes one row a run.
+    pub(super) row_by_row: bool,
+    /// The shapes of the outputs as far as they are known.
+    pub(super) shapes: Vec<Option<Vec<Option<usize>>>>,
+}
+
+/// An inference engine.
+pub(super) trait Engine {
+    fn name(&self) -> EngineName;
+
+    fn load(&self, source: &Source<'_>) -> Result<Loaded, Declined>;
+}
+
+/// Loads a graph in the engine that `asked` stands for.
+pub(super) fn load(source: &Source<'_>, asked: EngineChoice) -> Result<(Loaded, Engaged), EngineError> {
+    let engaged = |engine: &dyn Engine, why: String| Engaged { asked, engine: engine.name(), why };
+    let only = |engine: &dyn Engine| match engine.load(source) {
+        Ok(loaded) => Ok((loaded, engaged(engine, "asked for".to_owned()))),
+        Err(Declined::Lacks(what)) => {
+            let text = format!("{what} (the {} engine, which model.toml asks for, lacks it)", engine.name());
+            Err(EngineError::Unsupported(text))
+        }
+        Err(Declined::Error(error)) => Err(error),
+    };
+    let lacking = match asked {
+        EngineChoice::Native => return only(&native::Native),
+        EngineChoice::Tract => return only(&tract::Tract),
+        EngineChoice::Auto => match native::Native.load(source) {
+            Ok(loaded) => {
+                let n_operators = n_operators(source.graph);
+                let plural = if n_operators == 1 { "the operator is" } else { "all operators are" };
+                return Ok((loaded, engaged(&native::Native, format!("{plural} known ({n_operators} of them)"))));
+            }
+            Err(Declined::Error(error)) => return Err(error),
+            Err(Declined::Lacks(what)) => what,
+        },
+    };
+    match tract::Tract.load(source) {
+        Ok(loaded) => Ok((loaded, engaged(&tract::Tract, format!("native lacks {lacking}")))),
+        Err(Declined::Lacks(what)) => Err(EngineError::Unsupported(what)),
+        Err(Declined::Error(error)) => Err(error),
+    }
+}
+
+/// How many operators the graph uses, each counted once.
+fn n_operators(graph: &GraphProto) -> usize {
+    let mut names: Vec<(&str, &str)> =
+        graph.node.iter().map(|node| (node.domain.as_str(), node.op_type.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.len()
+}
+
+/// Checks that some engine has the node's operator in its domain, and its attributes where the operator is of ai.onnx.ml.
+pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
+    let name = &node.op_type;
+    if node.domain == "ai.onnx.ml" {
+        if name == "ZipMap" {
+            return Ok(());
+        }
+        let Some(kernel) = ml::kernel(node)? else { return Err(unknown(node)) };
+        if !kernel.n_inputs().contains(&node.input.len()) || node.output.len() > kernel.n_outputs() {
+            let (inputs, outputs) = (kernel.n_inputs(), kernel.n_outputs());
+            let problem = format!("{name} takes {} inputs and has {outputs} outputs at most", inputs.end());
+            return OpError::bad(problem);
+        }
+        return Ok(());
+    }
+    if native::knows(node) {
+        return Ok(());
+    }
+    tract::lacks(node).map_or(Ok(()), Err)
+}
+
+pub(super) fn unknown(node: &NodeProto) -> OpError {
+    let domain = if node.domain.is_empty() { "ai.onnx" } else { &node.domain };
+    OpError::Unknown(format!("operator {} of {}", shown(&node.op_type), shown(domain)))
+}
+
+/// Whether every input is declared to have one row.
+pub(super) fn declares_one_row(graph: &GraphProto, signature: &Signature) -> bool {
+    signature.inputs.iter().all(|spec| {
+        let dims = declared(graph, &spec.name);
+        matches!(dims.first(), Some(Some(DimensionValue::Value(1))))
+    })
+}
+
+/// The sizes of an input as declared.
+pub(super) fn declared<'a>(graph: &'a GraphProto, name: &str) -> Vec<Option<&'a DimensionValue>> {
+    let value = graph.input.iter().find(|input| input.name == name).and_then(|input| input.r#type.as_ref());
+    match value.and_then(|kind| kind.value.as_ref()) {
+        Some(TypeValue::Tensor(tensor)) => {
+            tensor.shape.iter().flat_map(|shape| &shape.dim).map(|dim| dim.value.as_ref()).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The shape that a fact tells.
+pub(super) fn shape(fact: &Fact) -> Option<Vec<Option<usize>>> {
+    fact.shape.as_ref().map(|dims| dims.iter().map(|dim| dim.fixed()).collect())
+}

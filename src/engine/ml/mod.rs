@@ -1,0 +1,60 @@
+//! The operators of ai.onnx.ml that gudgeon computes itself, as [`Kernel`]s that serve in every engine.
+//!
+//! The inference library lacks most of ai.onnx.ml, and computes some of what it has wrongly (binary forests, `BRANCH_GTE`),
+//! so these replace its own. Each is read from a node's attributes, every one of them checked.
+
+pub(in crate::engine) mod attributes;
+mod encoders;
+mod features;
+pub(in crate::engine) mod labels;
+pub(in crate::engine) mod linear;
+mod numeric;
+pub(in crate::engine) mod post;
+mod svm;
+
+use std::sync::Arc;
+
+use super::kernel::{Kernel, OpError};
+use super::onnx::NodeProto;
+use attributes::Attributes;
+
+/// Their names.
+pub(super) const NAMES: [&str; 15] = [
+    "ArrayFeatureExtractor",
+    "Binarizer",
+    "CategoryMapper",
+    "FeatureVectorizer",
+    "Imputer",
+    "LabelEncoder",
+    "LinearClassifier",
+    "LinearRegressor",
+    "Normalizer",
+    "OneHotEncoder",
+    "SVMClassifier",
+    "SVMRegressor",
+    "Scaler",
+    "TreeEnsembleClassifier",
+    "TreeEnsembleRegressor",
+];
+
+/// The kernel of a node of ai.onnx.ml; `None` where the node is not one of ours.
+pub(super) fn kernel(node: &NodeProto) -> Result<Option<Arc<dyn Kernel>>, OpError> {
+    let attributes = Attributes::new(node);
+    let kernel: Arc<dyn Kernel> = match node.op_type.as_str() {
+        "ArrayFeatureExtractor" => Arc::new(features::ArrayFeatureExtractor),
+        "Binarizer" => Arc::new(numeric::Binarizer::read(attributes)?),
+        "CategoryMapper" => Arc::new(encoders::LabelEncoder::read_category_mapper(attributes)?),
+        "FeatureVectorizer" => Arc::new(features::FeatureVectorizer::read(attributes)?),
+        "Imputer" => Arc::new(numeric::Imputer::read(attributes)?),
+        "LabelEncoder" => Arc::new(encoders::LabelEncoder::read(attributes)?),
+        "LinearClassifier" => Arc::new(linear::Classifier::read(attributes)?),
+        "LinearRegressor" => Arc::new(linear::Regressor::read(attributes)?),
+        "Normalizer" => Arc::new(numeric::Normalizer::read(attributes)?),
+        "OneHotEncoder" => Arc::new(encoders::OneHotEncoder::read(attributes)?),
+        "SVMClassifier" => Arc::new(svm::Classifier::read(attributes)?),
+        "SVMRegressor" => Arc::new(svm::Regressor::read(attributes)?),
+        "Scaler" => Arc::new(numeric::Scaler::read(attributes)?),
+        _ => return super::ops::kernel(node),
+    };
+    Ok(Some(kernel))
+}
