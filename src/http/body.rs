@@ -180,7 +180,8 @@ impl Reading<'_> {
         poll_fn(|context| {
             loop {
                 match Pin::new(&mut *body).poll_frame(context) {
-                    Poll::Ready(frame) => match self.take(frame.map(|frame| frame.map(|frame| frame.into_data().ok()))) {
+                    Poll::Ready(frame) => match self.take(frame.map(|frame| frame.map(|frame| frame.into_data().ok())))
+                    {
                         Ok(true) => {}
                         Ok(false) => return Poll::Ready(Ok(true)),
                         Err(error) => return Poll::Ready(Err(error)),

@@ -291,9 +291,7 @@ impl<'a> Received<'a> {
     ) -> Result<Vec<u8>, ApiError> {
         let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
         let written = match form {
-            AnswerForm::V1(form) => {
-                v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form })
-            }
+            AnswerForm::V1(form) => v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form }),
             AnswerForm::V2 { id, wanted } => {
                 v2::encode(&v2::InferAnswer { model, version, id: id.as_deref(), signature, outputs, wanted })
             }
