@@ -394,3 +394,28 @@ fn a_value_that_breaks_the_run_leaves_the_plan_good() {
     assert!(error.public_message().starts_with("the model failed on this input"));
     assert_eq!(plan.run(&input(2.0)).unwrap(), before);
 }
+
+#[test]
+fn a_run_that_would_hold_too_many_values_is_an_error() {
+    let to = AttributeProto { name: "to".to_owned(), i: 7, r#type: AttributeType::Int as i32, ..Default::default() };
+    let mut model = model(vec![
+        node("Cast", &["x"], &["i"], vec![to]),
+        node("Reshape", &["i", "flat"], &["shape"], vec![]),
+        node("ConstantOfShape", &["shape"], &["y"], vec![]),
+    ]);
+    graph(&mut model).initializer.push(TensorProto {
+        name: "flat".to_owned(),
+        dims: vec![1],
+        data_type: 7,
+        int64_data: vec![-1],
+        ..Default::default()
+    });
+    graph(&mut model).output = vec![value("y", &[None, Some(2), Some(2)])];
+    let plan = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap();
+    let run = |side: f32| plan.run(&[Tensor::new(vec![1, 3], Data::Fp32(vec![1.0, side, side])).unwrap()]);
+    assert_eq!(run(2.0).unwrap()[0].shape(), [1, 2, 2]);
+    for side in [1e5, 1e9, 9e18] {
+        let error = run(side).unwrap_err().to_string();
+        assert!(error.contains("run_values_max"), "{error}");
+    }
+}

@@ -24,6 +24,8 @@ mod validate;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod hostile;
 
 pub use describe::{Graph, inspect};

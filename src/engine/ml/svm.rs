@@ -200,28 +200,22 @@ impl Classifier {
     /// The class of one row; its scores are added to `scores`.
     fn finish(&self, likeness: &[f32], scores: &mut Vec<f32>) -> usize {
         let start = scores.len();
-        let (best, weight) = match &self.machine {
+        let class = match &self.machine {
             Machine::Linear => {
                 scores.extend(likeness.iter().enumerate().map(|(class, score)| score + self.intercept(class)));
-                largest(&scores[start..])
+                self.class(largest(&scores[start..]))
             }
             Machine::Pairs { coefficients, starts, platt } => {
+                // The votes decide, also where probabilities are given that say otherwise.
                 let votes = self.decide(likeness, coefficients, starts, scores);
-                match platt {
-                    None => {
-                        let best = largest(&votes).0;
-                        (best, scores[start])
-                    }
-                    Some(platt) => {
-                        let probabilities = platt.probabilities(&scores[start..], self.labels.len());
-                        scores.truncate(start);
-                        scores.extend(&probabilities);
-                        largest(&probabilities)
-                    }
+                if let Some(platt) = platt {
+                    let probabilities = platt.probabilities(&scores[start..], self.labels.len());
+                    scores.truncate(start);
+                    scores.extend(&probabilities);
                 }
+                largest(&votes).0
             }
         };
-        let class = self.class(best, weight);
         self.write(start, scores);
         class
     }
@@ -250,16 +244,10 @@ impl Classifier {
         votes
     }
 
-    fn has_platt(&self) -> bool {
-        matches!(self.machine, Machine::Pairs { platt: Some(_), .. })
-    }
-
-    fn class(&self, best: usize, weight: f32) -> usize {
-        if self.rho.len() != 1 || self.labels.len() != 2 || self.has_platt() {
-            return best;
-        }
-        let bar = if self.weights_are_positive { 0.5 <= weight } else { 0.0 < weight };
-        if bar { 1 } else { best }
+    /// The class of the largest score; of two classes under one intercept, the second where that score passes a bar.
+    fn class(&self, (best, score): (usize, f32)) -> usize {
+        let passes = if self.weights_are_positive { 0.5 <= score } else { 0.0 < score };
+        if self.rho.len() == 1 && self.labels.len() == 2 && passes { 1 } else { best }
     }
 
     /// Applies the post-transform, and makes the second score of two classes where there is but one.

@@ -72,6 +72,7 @@ fn of_onnx(name: &str) -> Option<Builder> {
         "IsNaN" => unary::is_nan,
         "Less" => binary::less,
         "LessOrEqual" => binary::less_or_equal,
+        "LpNormalization" => reduce::lp_normalization,
         "MatMul" => matmul::matmul,
         "Max" | "Mean" | "Min" | "Sum" => binary::variadic,
         "Mod" => binary::modulo,
@@ -103,4 +104,19 @@ fn of_onnx(name: &str) -> Option<Builder> {
         "Where" => binary::choose,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_that_the_page_lists_are_known() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ENGINES.md")).unwrap();
+        let list = page.split_once("<!-- native operators -->").unwrap().1.split_once("<!-- end -->").unwrap().0;
+        let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        let of = |name: &&str| NodeProto { op_type: (*name).to_owned(), ..NodeProto::default() };
+        let unknown: Vec<_> = names.iter().filter(|name| !knows(&of(name))).collect();
+        assert!(unknown.is_empty() && names.len() > 100, "{} names, unknown: {unknown:?}", names.len());
+    }
 }
