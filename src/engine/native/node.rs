@@ -3,7 +3,7 @@
 use super::compile::Named;
 use super::program::Program;
 use crate::engine::kernel::{Args, Dim, Fact, OpError, Outputs};
-use crate::engine::ml::attributes::Attributes;
+use crate::engine::ops::attributes::Attributes;
 use crate::engine::onnx::{GraphProto, NodeProto};
 use crate::tensor::{Dtype, Tensor};
 

@@ -3,7 +3,7 @@
 use super::node::{Built, Node};
 use super::ops::{binary, cast, matmul, misc, order, quantize, reduce, scan, select, shape, softmax, unary};
 use crate::engine::kernel::OpError;
-use crate::engine::ml;
+use crate::engine::ops;
 use crate::engine::onnx::NodeProto;
 
 type Builder = fn(&Node<'_>) -> Result<Built, OpError>;
@@ -33,7 +33,7 @@ pub(super) fn build(node: &Node<'_>) -> Result<Built, OpError> {
 fn builder(node: &NodeProto) -> Option<Builder> {
     match node.domain.as_str() {
         "" | "ai.onnx" => of_onnx(&node.op_type),
-        "ai.onnx.ml" => ml::NAMES.contains(&node.op_type.as_str()).then_some(unary::of_ml as Builder),
+        "ai.onnx.ml" => ops::NAMES.contains(&node.op_type.as_str()).then_some(unary::of_ml as Builder),
         "com.microsoft" => (node.op_type == "CDist").then_some(misc::cdist as Builder),
         _ => None,
     }
