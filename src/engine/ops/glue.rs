@@ -140,9 +140,10 @@ impl Expansion for KernelExpansion {
 
 /// Puts our operators in the place of the library's.
 pub(in crate::engine) fn register(onnx: &mut Onnx) {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
         "TreeEnsembleClassifier",
         "TreeEnsembleRegressor",
+        "TreeEnsemble",
         "LinearClassifier",
         "LinearRegressor",
         "LabelEncoder",

@@ -7,7 +7,7 @@ use super::attributes::Attributes;
 use super::glue::{Kernel, OutputFact, row_dim, row_len, rows_of, tensor};
 use super::labels::Labels;
 use super::numeric::{as_f32, is_number};
-use super::post::{PostTransform, logistic, probit};
+use super::post::{PostTransform, logistic};
 
 /// `x * coefficients + intercepts`: `n_targets` scores from `n_features` values a row.
 #[derive(Debug)]
@@ -177,17 +177,8 @@ impl Kernel for Regressor {
         for row in values.chunks_exact(n_features) {
             let start = scores.len();
             self.linear.score(row, &mut scores);
-            post_targets(self.post, &mut scores[start..]);
+            self.post.apply_to_targets(&mut scores[start..]);
         }
         Ok(tvec!(tensor(&[n_rows, n_targets], scores)?))
-    }
-}
-
-/// The post-transform of a regression: on one target only PROBIT does something, as in onnxruntime.
-pub(super) fn post_targets(post: PostTransform, scores: &mut [f32]) {
-    match (post, scores) {
-        (PostTransform::Probit, [score]) => *score = probit(*score),
-        (_, [_]) => {}
-        (post, scores) => post.apply(scores),
     }
 }

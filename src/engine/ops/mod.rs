@@ -11,6 +11,7 @@ mod labels;
 mod linear;
 mod numeric;
 mod post;
+mod tree_kernels;
 mod trees;
 
 use std::sync::Arc;
@@ -40,8 +41,9 @@ pub(super) const QUANTIZED: [&str; 2] = ["QuantizeLinear", "DequantizeLinear"];
 pub(super) fn kernel(node: &NodeProto) -> Result<Option<Arc<dyn Kernel>>, OpError> {
     let attributes = Attributes::new(node);
     let kernel: Arc<dyn Kernel> = match node.op_type.as_str() {
-        "TreeEnsembleClassifier" => Arc::new(trees::Classifier::read(attributes)?),
-        "TreeEnsembleRegressor" => Arc::new(trees::Regressor::read(attributes)?),
+        "TreeEnsembleClassifier" => Arc::new(tree_kernels::Classifier::read(attributes)?),
+        "TreeEnsembleRegressor" => Arc::new(tree_kernels::Regressor::read(attributes)?),
+        "TreeEnsemble" => Arc::new(tree_kernels::Regressor::read_v5(attributes)?),
         "LinearClassifier" => Arc::new(linear::Classifier::read(attributes)?),
         "LinearRegressor" => Arc::new(linear::Regressor::read(attributes)?),
         "LabelEncoder" => Arc::new(encoders::LabelEncoder::read(attributes)?),
