@@ -11,12 +11,10 @@
 //! What QuickScorer (Lucchese et al., SIGIR 2015) does with bit vectors for one row, without their 64 leaves a word. The
 //! cost does not depend on the values, and grows with the branches of a tree instead of its depth: larger trees are walked.
 
-use super::lanes::{BLOCK, Branch, Bytes, leaves};
-use super::lower::{Column, Lowered, Step, narrow};
+use super::lanes::{BLOCK, Branch, Bytes, RANKS, Scale, leaves, signed};
+use super::lower::{Column, Lowered, Step};
 use super::real::Real;
 
-/// Thresholds that one column of bytes tells apart.
-const RANKS: usize = 255;
 /// Leaves of a tree that is computed so.
 const LEAVES_MAX: usize = 256;
 
@@ -29,11 +27,10 @@ struct Tree<T> {
 
 /// The thresholds on a column.
 #[derive(Debug)]
-struct Scale<T> {
-    /// What is ranked.
+struct Thresholds<T> {
     column: Column,
     /// From the smallest on, without repetition.
-    thresholds: Vec<T>,
+    values: Vec<T>,
     /// The first of its columns of bytes.
     bytes: usize,
 }
@@ -43,8 +40,8 @@ struct Scale<T> {
 pub(super) struct Ranks<T> {
     /// `None` for a tree that is walked.
     trees: Vec<Option<Tree<T>>>,
-    scales: Vec<Scale<T>>,
-    n_bytes: usize,
+    /// What each column of bytes is the rank of, and on which scale.
+    scales: Vec<(Column, Scale<T>)>,
 }
 
 /// A branch whose threshold has no rank yet.
@@ -68,25 +65,25 @@ impl<T: Real> Ranks<T> {
         for branch in raw.iter().flatten().flat_map(|(branches, _)| branches) {
             thresholds[branch.column as usize].push(branch.threshold);
         }
-        let mut scales = Vec::new();
+        let mut columns = Vec::new();
         let mut n_bytes = 0;
-        for (&column, mut thresholds) in lowered.columns.iter().zip(thresholds) {
-            thresholds.sort_by(T::order);
-            thresholds.dedup();
+        for (&column, mut values) in lowered.columns.iter().zip(thresholds) {
+            values.sort_by(T::order);
+            values.dedup();
             let bytes = n_bytes;
-            n_bytes += thresholds.len().div_ceil(RANKS);
-            scales.push(Scale { column, thresholds, bytes });
+            n_bytes += values.len().div_ceil(RANKS);
+            columns.push(Thresholds { column, values, bytes });
         }
         if u16::try_from(n_bytes).is_err() {
-            return Self { trees: raw.iter().map(|_| None).collect(), scales: Vec::new(), n_bytes: 0 };
+            return Self { trees: raw.iter().map(|_| None).collect(), scales: Vec::new() };
         }
         let tree = |(branches, leaves): (Vec<Raw<T>>, Vec<u32>)| Tree {
-            branches: branches.iter().map(|branch| scales[branch.column as usize].branch(branch)).collect(),
+            branches: branches.iter().map(|branch| columns[branch.column as usize].branch(branch)).collect(),
             payloads: leaves.iter().map(|&leaf| payloads[leaf as usize]).collect(),
         };
         let trees = raw.into_iter().map(|raw| raw.map(tree)).collect();
-        scales.retain(|scale| !scale.thresholds.is_empty());
-        Self { trees, scales, n_bytes }
+        let scales = columns.iter().flat_map(|of| of.values.chunks(RANKS).map(|part| (of.column, Scale::new(part))));
+        Self { trees, scales: scales.collect() }
     }
 
     pub(super) fn has(&self, tree: usize) -> bool {
@@ -95,18 +92,21 @@ impl<T: Real> Ranks<T> {
 
     /// How many columns of bytes a block needs.
     pub(super) fn n_bytes(&self) -> usize {
-        self.n_bytes
+        self.scales.len()
     }
 
     /// The ranks of the values of `rows` (`[n_rows, n_features]`, at most [`BLOCK`] rows).
     pub(super) fn rank(&self, rows: &[T], n_features: usize, bytes: &mut [Bytes]) {
-        let n_rows = rows.len() / n_features;
         let mut values = [T::default(); BLOCK];
-        for scale in &self.scales {
-            for (value, row) in values.iter_mut().zip(rows.chunks_exact(n_features)) {
-                *value = scale.column.value(row);
+        let mut filled = None;
+        for ((column, scale), bytes) in self.scales.iter().zip(bytes) {
+            // The parts of a long scale follow each other.
+            if filled.replace(*column) != Some(*column) {
+                for (value, row) in values.iter_mut().zip(rows.chunks_exact(n_features)) {
+                    *value = column.value(row);
+                }
             }
-            scale.rank(&values[..n_rows.next_multiple_of(ABREAST)], &mut bytes[scale.bytes..]);
+            scale.rank(&values, bytes);
         }
     }
 
@@ -119,57 +119,17 @@ impl<T: Real> Ranks<T> {
     }
 }
 
-/// Values that are ranked side by side.
-const ABREAST: usize = 16;
-
-#[expect(clippy::cast_possible_truncation, reason = "remainders of 255")]
-impl<T: Real> Scale<T> {
+impl<T: Real> Thresholds<T> {
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than 2^16 columns of bytes")]
     fn branch(&self, raw: &Raw<T>) -> Branch {
-        let place = self.thresholds.partition_point(|&threshold| threshold < raw.threshold);
+        let place = self.values.partition_point(|&threshold| threshold < raw.threshold);
         Branch {
-            column: narrow(self.bytes + place / RANKS) as u16,
+            column: (self.bytes + place / RANKS) as u16,
             rank: signed(place % RANKS),
             first: raw.first,
             failing: raw.failing,
         }
     }
-
-    /// The ranks of `values`, a multiple of [`ABREAST`].
-    fn rank(&self, values: &[T], bytes: &mut [Bytes]) {
-        for (group, values) in values.as_chunks::<ABREAST>().0.iter().enumerate() {
-            let ranks = self.ranks(values);
-            for (part, bytes) in bytes[..self.thresholds.len().div_ceil(RANKS)].iter_mut().enumerate() {
-                let bytes = &mut bytes[group * ABREAST..][..ABREAST];
-                for (byte, rank) in bytes.iter_mut().zip(&ranks) {
-                    *byte = signed(rank.saturating_sub(part * RANKS).min(RANKS));
-                }
-            }
-        }
-    }
-
-    /// How many thresholds are below each value: by halving, without a jump that depends on a value.
-    fn ranks(&self, values: &[T; ABREAST]) -> [usize; ABREAST] {
-        let mut ranks = [0_usize; ABREAST];
-        let mut len = self.thresholds.len();
-        while 1 < len {
-            let half = len / 2;
-            for (rank, value) in ranks.iter_mut().zip(values) {
-                *rank += if self.thresholds[*rank + half - 1] < *value { half } else { 0 };
-            }
-            len -= half;
-        }
-        for (rank, value) in ranks.iter_mut().zip(values) {
-            *rank += usize::from(self.thresholds[*rank] < *value);
-        }
-        ranks
-    }
-}
-
-/// A rank of at most 255 in a signed byte.
-#[expect(clippy::cast_possible_truncation, reason = "at most 255")]
-#[inline(always)]
-fn signed(rank: usize) -> i8 {
-    (rank as u8 ^ 0x80).cast_signed()
 }
 
 /// The leaves below each step, counted as often as they are reached.
