@@ -15,12 +15,6 @@ use super::onnx::{ModelProto, TensorProto};
 use super::tensors;
 use crate::tensor::{Data, Tensor};
 
-/// Cases of ai.onnx.ml that do not pass yet, with the reason.
-const ML_LACKING: [(&str, &str); 2] = [
-    ("test_ai_onnx_ml_tree_ensemble_set_membership", "TreeEnsemble"),
-    ("test_ai_onnx_ml_tree_ensemble_single_tree", "TreeEnsemble"),
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -105,8 +99,6 @@ fn the_standards_own_cases_pass_as_recorded_and_none_panics() {
     assert!(broken.is_empty(), "passed before: {broken:#?}");
     let known: Vec<_> = recorded.lines().filter(|line| passed.contains(*line)).collect();
     assert!(600 <= known.len() && recorded.lines().count() <= known.len() * 10 / 9, "only {} cases", known.len());
-    let of_ml = failed.iter().filter(|(name, _)| name.starts_with("test_ai_onnx_ml_"));
-    let lacking = |name: &str| ML_LACKING.iter().any(|(known, _)| *known == name);
-    let of_ml: Vec<_> = of_ml.filter(|(name, _)| !lacking(name)).collect();
+    let of_ml: Vec<_> = failed.iter().filter(|(name, _)| name.starts_with("test_ai_onnx_ml_")).collect();
     assert!(of_ml.is_empty(), "ai.onnx.ml: {of_ml:#?}");
 }

@@ -3,8 +3,8 @@
 use super::node::{Built, Node};
 use super::ops::{binary, cast, matmul, misc, order, quantize, reduce, scan, select, shape, softmax, unary};
 use crate::engine::kernel::OpError;
-use crate::engine::ops;
 use crate::engine::onnx::NodeProto;
+use crate::engine::ops;
 
 type Builder = fn(&Node<'_>) -> Result<Built, OpError>;
 

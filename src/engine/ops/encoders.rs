@@ -130,7 +130,7 @@ impl LabelEncoder {
         }
         let keys = listed(attributes, "keys")?;
         let values = listed(attributes, "values")?;
-        let default = match attributes.tensor("default_tensor")? {
+        let default = match attributes.any_tensor("default_tensor")? {
             Some(default) => default.into_data(),
             None => match values.dtype() {
                 Dtype::String => Data::String(vec![attributes.text("default_string")?.unwrap_or("_Unused").to_owned()]),
@@ -176,7 +176,7 @@ impl LabelEncoder {
 /// The keys or values of a LabelEncoder, whatever their type.
 fn listed(attributes: Attributes<'_>, what: &str) -> Result<Data, OpError> {
     let mut found = Vec::new();
-    if let Some(tensor) = attributes.tensor(&format!("{what}_tensor"))? {
+    if let Some(tensor) = attributes.any_tensor(&format!("{what}_tensor"))? {
         if !matches!(
             tensor.dtype(),
             Dtype::String | Dtype::Int64 | Dtype::Int32 | Dtype::Int16 | Dtype::Fp32 | Dtype::Fp64

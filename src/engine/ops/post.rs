@@ -1,7 +1,7 @@
 //! The transformations that ai.onnx.ml applies to scores, as onnxruntime computes them.
 
+use super::OpError;
 use super::attributes::Attributes;
-use crate::engine::kernel::OpError;
 
 /// The attribute `post_transform`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,15 @@ impl PostTransform {
             Self::Probit => scores.iter_mut().for_each(|score| *score = probit(*score)),
             Self::Softmax => softmax(scores),
             Self::SoftmaxZero => softmax_zero(scores),
+        }
+    }
+
+    /// The same for the targets of a regression: on one target only PROBIT does something, as in onnxruntime.
+    pub(super) fn apply_to_targets(self, scores: &mut [f32]) {
+        match (self, scores) {
+            (Self::Probit, [score]) => *score = probit(*score),
+            (_, [_]) => {}
+            (post, scores) => post.apply(scores),
         }
     }
 }

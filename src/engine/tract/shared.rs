@@ -11,8 +11,8 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::values;
 use crate::engine::kernel::{Args, Dim, Fact, Frame, Kernel, OpError, Outputs, Source};
-use crate::engine::ops;
 use crate::engine::onnx::NodeProto;
+use crate::engine::ops;
 use crate::tensor::Tensor as Ours;
 
 /// The operator inside a typed graph.

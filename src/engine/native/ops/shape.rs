@@ -305,7 +305,7 @@ pub(in crate::engine::native) fn constant(node: &Node<'_>) -> Result<Built, OpEr
     node.arity(0, 0)?;
     let attributes = node.attributes();
     let scalar = |data: Data| tensor(vec![], data).map_err(OpError::Bad);
-    let value = if let Some(value) = attributes.tensor("value")? {
+    let value = if let Some(value) = attributes.any_tensor("value")? {
         value
     } else if let Some(value) = attributes.float("value_float")? {
         scalar(Data::Fp32(vec![value]))?
@@ -328,7 +328,7 @@ pub(in crate::engine::native) fn constant(node: &Node<'_>) -> Result<Built, OpEr
 
 pub(in crate::engine::native) fn constant_of_shape(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(1, 1)?;
-    let value = node.attributes().tensor("value")?.unwrap_or_else(|| Tensor::vector(Data::Fp32(vec![0.0])));
+    let value = node.attributes().any_tensor("value")?.unwrap_or_else(|| Tensor::vector(Data::Fp32(vec![0.0])));
     if value.data().len() != 1 {
         return node.bad(format!("value: expected one value, got {}", value.data().len()));
     }
