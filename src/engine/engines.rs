@@ -8,7 +8,7 @@ use super::describe::Graph;
 use super::kernel::{Fact, OpError};
 use super::onnx::{DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue};
 use super::validate::shown;
-use super::{EngineError, Limits, ml, native, tract};
+use super::{EngineError, Limits, native, ops, tract};
 use crate::model::Signature;
 use crate::tensor::Tensor;
 
@@ -165,7 +165,7 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
         if name == "ZipMap" {
             return Ok(());
         }
-        let Some(kernel) = ml::kernel(node)? else { return Err(unknown(node)) };
+        let Some(kernel) = ops::kernel(node)? else { return Err(unknown(node)) };
         if !kernel.n_inputs().contains(&node.input.len()) || node.output.len() > kernel.n_outputs() {
             let (inputs, outputs) = (kernel.n_inputs(), kernel.n_outputs());
             let problem = format!("{name} takes {} inputs and has {outputs} outputs at most", inputs.end());

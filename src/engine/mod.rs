@@ -2,7 +2,7 @@
 //!
 //! [`inspect`] checks a model and reads its signature from the file alone. [`Plan::load`] does that and loads the graph in one of
 //! two engines: `native`, gudgeon's own, for the graphs whose operators it has, and `tract` for the others, with our
-//! operators of ai.onnx.ml (`ml`) in the place of the library's. A [`Plan`] runs from any number of threads at once. What is
+//! operators of ai.onnx.ml (`ops`) in the place of the library's. A [`Plan`] runs from any number of threads at once. What is
 //! not known here is refused by name; it is never guessed.
 //!
 //! A file within [`Limits`] can still ask for much memory or time: an unknown one is opened in a child process first (`verify`).
@@ -12,7 +12,7 @@ mod engines;
 mod error;
 mod kernel;
 mod limits;
-mod ml;
+
 mod native;
 pub mod onnx;
 mod ops;
@@ -23,6 +23,8 @@ mod validate;
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod hostile;
 

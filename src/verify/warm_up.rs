@@ -197,14 +197,17 @@ mod tests {
     #[test]
     fn models_of_every_usual_kind_are_batched() {
         let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models");
-        let mut n_models = 0;
+        let (mut n_models, mut mixed) = (0, Vec::new());
         for case in std::fs::read_dir(cases).unwrap() {
             let path = case.unwrap().path().join("model.onnx");
             let Ok(bytes) = std::fs::read(&path) else { continue };
             let Ok(plan) = Plan::load(&bytes, None, &Limits::default()) else { continue };
-            assert!(warm_up(&plan, None).unwrap().follows_rows, "{}", path.display());
+            if !warm_up(&plan, None).unwrap().follows_rows {
+                mixed.push(path);
+            }
             n_models += 1;
         }
+        assert!(mixed.is_empty(), "{mixed:?}");
         assert!(50 < n_models, "{n_models} models");
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use super::EngineError;
 use super::engines::{Declined, Engine, EngineName, Loaded, Runnable, Source, declares_one_row, shape};
 use super::kernel::{self, Dim, Fact, OpError};
-use super::onnx::{GraphProto, NodeProto};
+use super::onnx::{GraphProto, ModelProto, NodeProto};
 use crate::tensor::{Dtype, Tensor};
 use program::Program;
 
@@ -86,16 +86,16 @@ impl Engine for Native {
     }
 }
 
-fn compiled(source: &Source<'_>) -> Result<Program, OpError> {
+fn setting(proto: &ModelProto, values_max: usize) -> compile::Setting {
     let version = |domains: &[&str]| {
-        let import = source.proto.opset_import.iter().find(|import| domains.contains(&import.domain.as_str()));
+        let import = proto.opset_import.iter().find(|import| domains.contains(&import.domain.as_str()));
         import.map_or(1, |import| import.version)
     };
-    let setting = compile::Setting {
-        opset: version(&["", "ai.onnx"]),
-        ml_opset: version(&["ai.onnx.ml"]),
-        values_max: source.limits.run_values_max,
-    };
+    compile::Setting { opset: version(&["", "ai.onnx"]), ml_opset: version(&["ai.onnx.ml"]), values_max }
+}
+
+fn compiled(source: &Source<'_>) -> Result<Program, OpError> {
+    let setting = setting(source.proto, source.limits.run_values_max);
     let mut symbol = 0;
     let inputs = source.described.signature.inputs.iter().map(|spec| {
         let dim = |(axis, size): (usize, &Option<usize>)| match size {
@@ -109,6 +109,34 @@ fn compiled(source: &Source<'_>) -> Result<Program, OpError> {
         (spec.name.clone(), Fact::new(spec.datatype, Some(spec.shape.iter().enumerate().map(dim).collect())))
     });
     compile::compile(source.graph, setting, inputs.collect(), Vec::new())
+}
+
+/// Runs a graph once on inputs of any shapes, scalars included: the standard's own cases have no rows.
+#[cfg(test)]
+pub(super) fn run_alone(proto: &ModelProto, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let graph = proto.graph.as_ref().ok_or("no graph")?;
+    let lacking = lacks(graph);
+    if !lacking.is_empty() {
+        return Err(format!("lacks {}", lacking.join(", ")));
+    }
+    let names = graph.input.iter().map(|input| input.name.clone());
+    let fixed = |tensor: &Tensor| tensor.shape().iter().map(|&size| Dim::Fixed(size)).collect();
+    let facts = inputs.iter().map(|tensor| Fact::new(tensor.dtype(), Some(fixed(tensor))));
+    let setting = setting(proto, super::Limits::default().run_values_max);
+    let program = compile::compile(graph, setting, names.zip(facts).collect(), Vec::new());
+    let program = program.map_err(|error| format!("{error:?}"))?;
+    let facts: Vec<Fact> = program.outputs.iter().map(|(_, fact)| fact.clone()).collect();
+    let outputs = program.run(inputs, Vec::new())?;
+    for (fact, output) in facts.iter().zip(&outputs) {
+        let fits = |dims: &Vec<Dim>| {
+            dims.len() == output.shape().len()
+                && dims.iter().zip(output.shape()).all(|(dim, size)| dim.fixed().is_none_or(|dim| dim == *size))
+        };
+        if fact.dtype != output.dtype() || !fact.shape.as_ref().is_none_or(fits) {
+            return Err(format!("{fact:?} was foretold, {} {:?} came", output.dtype(), output.shape()));
+        }
+    }
+    Ok(outputs)
 }
 
 impl Runnable for Compiled {

@@ -3,8 +3,8 @@
 use super::compile::Named;
 use super::program::Program;
 use crate::engine::kernel::{Args, Dim, Fact, OpError, Outputs};
-use crate::engine::ml::attributes::Attributes;
 use crate::engine::onnx::{GraphProto, NodeProto};
+use crate::engine::ops::attributes::Attributes;
 use crate::tensor::{Dtype, Tensor};
 
 /// One operator of the program: its arguments to its outputs.

@@ -3,8 +3,8 @@
 use super::node::{Built, Node};
 use super::ops::{binary, cast, matmul, misc, order, quantize, reduce, scan, select, shape, softmax, unary};
 use crate::engine::kernel::OpError;
-use crate::engine::ml;
 use crate::engine::onnx::NodeProto;
+use crate::engine::ops;
 
 type Builder = fn(&Node<'_>) -> Result<Built, OpError>;
 
@@ -33,7 +33,7 @@ pub(super) fn build(node: &Node<'_>) -> Result<Built, OpError> {
 fn builder(node: &NodeProto) -> Option<Builder> {
     match node.domain.as_str() {
         "" | "ai.onnx" => of_onnx(&node.op_type),
-        "ai.onnx.ml" => ml::NAMES.contains(&node.op_type.as_str()).then_some(unary::of_ml as Builder),
+        "ai.onnx.ml" => ops::NAMES.contains(&node.op_type.as_str()).then_some(unary::of_ml as Builder),
         "com.microsoft" => (node.op_type == "CDist").then_some(misc::cdist as Builder),
         _ => None,
     }
@@ -72,6 +72,7 @@ fn of_onnx(name: &str) -> Option<Builder> {
         "IsNaN" => unary::is_nan,
         "Less" => binary::less,
         "LessOrEqual" => binary::less_or_equal,
+        "LpNormalization" => reduce::lp_normalization,
         "MatMul" => matmul::matmul,
         "Max" | "Mean" | "Min" | "Sum" => binary::variadic,
         "Mod" => binary::modulo,
@@ -103,4 +104,19 @@ fn of_onnx(name: &str) -> Option<Builder> {
         "Where" => binary::choose,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_that_the_page_lists_are_known() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ENGINES.md")).unwrap();
+        let list = page.split_once("<!-- native operators -->").unwrap().1.split_once("<!-- end -->").unwrap().0;
+        let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        let of = |name: &&str| NodeProto { op_type: (*name).to_owned(), ..NodeProto::default() };
+        let unknown: Vec<_> = names.iter().filter(|name| !knows(&of(name))).collect();
+        assert!(unknown.is_empty() && names.len() > 100, "{} names, unknown: {unknown:?}", names.len());
+    }
 }

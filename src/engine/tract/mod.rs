@@ -34,6 +34,9 @@ impl Engine for Tract {
 
     fn load(&self, source: &Source<'_>) -> Result<Loaded, Declined> {
         let Source { bytes, graph, described, .. } = *source;
+        if let Some(what) = lacking(graph) {
+            return Err(Declined::Lacks(what));
+        }
         let decoded = pb::ModelProto::decode(bytes).map_err(|error| EngineError::NotOnnx(error.to_string()));
         let mut proto = decoded.map_err(Declined::Error)?;
         cut_zip_maps(&mut proto);
@@ -55,13 +58,24 @@ impl Engine for Tract {
     }
 }
 
-/// Why this engine does not take the node; `None` where it does.
+/// The first operator of the graph that this engine does not have.
+fn lacking(graph: &GraphProto) -> Option<String> {
+    graph.node.iter().find_map(|node| {
+        let inner = || node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).find_map(lacking);
+        match lacks(node).filter(|_| node.domain != "ai.onnx.ml") {
+            Some(OpError::Unknown(what) | OpError::Bad(what)) => Some(what),
+            None => inner(),
+        }
+    })
+}
+
+/// Why this engine does not take the node of another domain than ai.onnx.ml; `None` where it does.
 pub(super) fn lacks(node: &NodeProto) -> Option<OpError> {
     if let Some(what) = computed_wrongly(node) {
         return Some(OpError::Unknown(what));
     }
     let domain = matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft");
-    let ours = super::ml::NAMES.contains(&node.op_type.as_str()) || node.op_type == "ZipMap";
+    let ours = super::ops::NAMES.contains(&node.op_type.as_str()) || node.op_type == "ZipMap";
     let known = domain && !ours && shared::library_has(&node.op_type);
     (!known).then(|| super::engines::unknown(node))
 }
@@ -71,6 +85,8 @@ fn computed_wrongly(node: &NodeProto) -> Option<String> {
     let attribute = match node.op_type.as_str() {
         "LSTM" | "GRU" | "RNN" => "direction",
         "DepthToSpace" | "SpaceToDepth" => "mode",
+        // Its powers overflow where a logarithm would be below 100.
+        "ReduceLogSumExp" => return Some("operator ReduceLogSumExp".to_owned()),
         _ => return None,
     };
     let text = &node.attribute.iter().find(|other| other.name == attribute)?.s;

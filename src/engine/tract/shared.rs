@@ -11,8 +11,8 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::values;
 use crate::engine::kernel::{Args, Dim, Fact, Frame, Kernel, OpError, Outputs, Source};
-use crate::engine::ml;
 use crate::engine::onnx::NodeProto;
+use crate::engine::ops;
 use crate::tensor::Tensor as Ours;
 
 /// The operator inside a typed graph.
@@ -160,14 +160,14 @@ impl Expansion for KernelExpansion {
 /// Puts our operators in the place of the library's.
 pub(super) fn register(onnx: &mut Onnx) {
     // The library follows the shapes of this one through sizes that are products, and computes it rightly.
-    for name in ml::NAMES.into_iter().filter(|&name| name != "ArrayFeatureExtractor") {
+    for name in ops::NAMES.into_iter().filter(|&name| name != "ArrayFeatureExtractor") {
         onnx.op_register.insert(name, build);
     }
 }
 
 fn build(_context: &ParsingContext<'_>, node: &pb::NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let node = NodeProto::decode(node.encode_to_vec().as_slice())?;
-    let kernel = match ml::kernel(&node) {
+    let kernel = match ops::kernel(&node) {
         Ok(Some(kernel)) => kernel,
         Ok(None) => bail!("no operator of ours: {}", node.op_type),
         Err(OpError::Unknown(what) | OpError::Bad(what)) => bail!("{what}"),

@@ -185,14 +185,33 @@ pub(in crate::engine::native) fn div(node: &Node<'_>) -> Result<Built, OpError> 
     Ok(Built { run: Box::new(checked), facts })
 }
 
+#[expect(clippy::float_cmp, reason = "a rest is 0 or it is not")]
 pub(in crate::engine::native) fn modulo(node: &Node<'_>) -> Result<Built, OpError> {
     let Built { run, facts } = if node.flag("fmod", false)? {
         arithmetic(node, |a, b| a % b, |a, b| a % b, |a, b| a.checked_rem(b).unwrap_or_default())?
     } else {
         arithmetic(
             node,
-            |a, b| a - b * (a / b).floor(),
-            |a, b| a - b * (a / b).floor(),
+            |a, b| {
+                let rest = a % b;
+                if rest == 0.0 {
+                    rest.abs().copysign(b)
+                } else if (rest < 0.0) == (b < 0.0) {
+                    rest
+                } else {
+                    rest + b
+                }
+            },
+            |a, b| {
+                let rest = a % b;
+                if rest == 0.0 {
+                    rest.abs().copysign(b)
+                } else if (rest < 0.0) == (b < 0.0) {
+                    rest
+                } else {
+                    rest + b
+                }
+            },
             // The sign is that of the divisor.
             |a, b| a.checked_rem(b).map_or(0, |rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }),
         )?

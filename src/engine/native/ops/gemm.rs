@@ -76,7 +76,7 @@ impl Packed {
             return;
         }
         match self.level {
-            Level::Base => multiply::<4, false>(self, rows, out),
+            Level::Base => multiply::<2, 1, false>(self, rows, out),
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
             // SAFETY: the level says that this processor has them.
@@ -92,31 +92,42 @@ impl Packed {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn multiply_avx2(packed: &Packed, rows: &[f32], out: &mut [f32]) {
-    multiply::<3, true>(packed, rows, out);
+    multiply::<3, 2, true>(packed, rows, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
 fn multiply_avx512(packed: &Packed, rows: &[f32], out: &mut [f32]) {
-    multiply::<8, true>(packed, rows, out);
+    multiply::<8, 4, true>(packed, rows, out);
 }
 
-/// Blocks of `ROWS` rows, then what is left row by row.
+/// Blocks of `ROWS` rows, then what is left row by row, `PANELS` panels at a time. Each sum is added up from front to back in
+/// both, so that a row's answer has the same bits alone and in any batch.
 #[inline(always)]
-fn multiply<const ROWS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
+fn multiply<const ROWS: usize, const PANELS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
     let (whole, rest) = rows.split_at(rows.len() / (k * ROWS) * k * ROWS);
     let (whole_out, rest_out) = out.split_at_mut(whole.len() / k * n);
-    for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
-        let width = WIDTH.min(n - start);
-        for (rows, out) in whole.chunks_exact(k * ROWS).zip(whole_out.chunks_exact_mut(n * ROWS)) {
-            let sums = block::<ROWS, FMA>(rows, panel);
-            for (row, sums) in sums.iter().enumerate() {
-                out[row * n + start..][..width].copy_from_slice(&sums[..width]);
+    if !whole.is_empty() {
+        for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
+            let width = WIDTH.min(n - start);
+            for (rows, out) in whole.chunks_exact(k * ROWS).zip(whole_out.chunks_exact_mut(n * ROWS)) {
+                let sums = block::<ROWS, FMA>(rows, panel);
+                for (row, sums) in sums.iter().enumerate() {
+                    out[row * n + start..][..width].copy_from_slice(&sums[..width]);
+                }
             }
         }
-        for (row, out) in rest.chunks_exact(k).zip(rest_out.chunks_exact_mut(n)) {
-            out[start..][..width].copy_from_slice(&alone::<FMA>(row, panel)[..width]);
+    }
+    for (row, out) in rest.chunks_exact(k).zip(rest_out.chunks_exact_mut(n.max(1))) {
+        let groups = packed.panels.chunks_exact(k * PANELS);
+        let single = groups.remainder().chunks_exact(k);
+        let (wide_out, narrow_out) = out.split_at_mut((groups.len() * PANELS * WIDTH).min(n));
+        for (panels, out) in groups.zip(wide_out.chunks_mut(PANELS * WIDTH)) {
+            out.copy_from_slice(&alone::<PANELS, FMA>(row, panels).as_flattened()[..out.len()]);
+        }
+        for (panel, out) in single.zip(narrow_out.chunks_mut(WIDTH)) {
+            out.copy_from_slice(&alone::<1, FMA>(row, panel).as_flattened()[..out.len()]);
         }
     }
 }
@@ -142,21 +153,18 @@ fn block<const ROWS: usize, const FMA: bool>(rows: &[f32], panel: &[[f32; WIDTH]
     sums
 }
 
-/// One row: several sums for each column, so that one multiplication need not wait for the one before.
+/// One row and several panels side by side, so that one multiplication need not wait for the one before.
 #[inline(always)]
-fn alone<const FMA: bool>(row: &[f32], panel: &[[f32; WIDTH]]) -> [f32; WIDTH] {
-    const ABREAST: usize = 4;
-    let mut sums = [[0.0; WIDTH]; ABREAST];
-    let ((values, rest), (columns, rest_columns)) = (row.as_chunks::<ABREAST>(), panel.as_chunks::<ABREAST>());
-    for (values, columns) in values.iter().zip(columns) {
-        for lane in 0..ABREAST {
-            step::<FMA>(&mut sums[lane], values[lane], &columns[lane]);
+fn alone<const PANELS: usize, const FMA: bool>(row: &[f32], panels: &[[f32; WIDTH]]) -> [[f32; WIDTH]; PANELS] {
+    let k = row.len();
+    let mut sums = [[0.0; WIDTH]; PANELS];
+    let panels: [&[[f32; WIDTH]]; PANELS] = std::array::from_fn(|panel| &panels[panel * k..(panel + 1) * k]);
+    for (depth, value) in row.iter().enumerate() {
+        for (sums, panel) in sums.iter_mut().zip(panels) {
+            step::<FMA>(sums, *value, &panel[depth]);
         }
     }
-    for (value, column) in rest.iter().zip(rest_columns) {
-        step::<FMA>(&mut sums[0], *value, column);
-    }
-    std::array::from_fn(|column| (sums[0][column] + sums[1][column]) + (sums[2][column] + sums[3][column]))
+    sums
 }
 
 #[cfg(test)]
@@ -165,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_form_agrees_with_the_plain_sum() {
-        for (m, k, n) in [(1, 1, 1), (1, 7, 33), (5, 100, 10), (9, 64, 32), (4, 3, 70), (2, 0, 3)] {
+        for (m, k, n) in [(1, 1, 1), (1, 7, 33), (5, 100, 10), (9, 64, 32), (4, 3, 70), (19, 40, 300), (2, 0, 3)] {
             let value = |seed: usize| f32::from(u8::try_from(seed * 37 % 101).unwrap()) / 50.0 - 1.0;
             let a: Vec<f32> = (0..m * k).map(value).collect();
             let b: Vec<f32> = (0..k * n).map(|place| value(place + 13)).collect();
@@ -175,6 +183,11 @@ mod tests {
             for packed in packed {
                 let mut out = vec![f32::NAN; m * n];
                 packed.multiply(&a, &mut out);
+                for (row, together) in a.chunks_exact(k.max(1)).zip(out.chunks_exact(n)) {
+                    let mut alone = vec![f32::NAN; n];
+                    packed.multiply(row, &mut alone);
+                    assert!(alone.iter().zip(together).all(|(a, b)| a.to_bits() == b.to_bits()), "{m} {k} {n}");
+                }
                 for (place, got) in out.iter().enumerate() {
                     let want: f32 = (0..k).map(|at| a[place / n * k + at] * b[at * n + place % n]).sum();
                     assert!((want - got).abs() < 1e-4, "{m} {k} {n}: {want} {got} ({:?})", packed.level);

@@ -2,7 +2,7 @@
 
 use super::shape::permuted;
 use crate::engine::kernel::{Dim, Fact, OpError, as_i64, tensor};
-use crate::engine::native::node::{Built, Node, places};
+use crate::engine::native::node::{Built, Node, around, place, places};
 use crate::tensor::{Data, Dtype, Tensor};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,4 +221,40 @@ fn left<T: Copy>(shape: &[T], axes: &[usize], keep: bool, one: T) -> Vec<T> {
         false => Some(shape[axis]),
     };
     (0..shape.len()).filter_map(size).collect()
+}
+
+/// Divides by the norm along an axis; where the norm is 0 the outcome is 0.
+pub(in crate::engine::native) fn lp_normalization(node: &Node<'_>) -> Result<Built, OpError> {
+    node.arity(1, 1)?;
+    let dtype = node.takes(0, &[Dtype::Fp32, Dtype::Fp64])?;
+    let axis = node.axis(-1)?;
+    let kind = match node.int("p", 2)? {
+        1 => Kind::L1,
+        2 => Kind::L2,
+        other => return node.bad(format!("p: expected 1 or 2, got {other}")),
+    };
+    Built::one(node.fact(0)?.like(dtype), move |args| {
+        let input = args.take(0)?;
+        let shape = input.shape().to_vec();
+        let axis = place(axis, shape.len())?;
+        let norms = reduce(&input, &[axis], true, kind)?;
+        let (_, size, inner) = around(&shape, axis);
+        let mut data = input.into_data();
+        macro_rules! each {
+            ($values:expr, $norms:expr) => {
+                for (row, norms) in $values.chunks_mut((size * inner).max(1)).zip($norms.chunks(inner.max(1))) {
+                    for (place, value) in row.iter_mut().enumerate() {
+                        let norm = norms[place % inner];
+                        *value = if norm.abs() > 0.0 { *value / norm } else { 0.0 };
+                    }
+                }
+            };
+        }
+        match (&mut data, norms.data()) {
+            (Data::Fp32(values), Data::Fp32(norms)) => each!(values, norms),
+            (Data::Fp64(values), Data::Fp64(norms)) => each!(values, norms),
+            (data, _) => return Err(format!("unexpected {}", data.dtype())),
+        }
+        tensor(shape, data)
+    })
 }

@@ -66,41 +66,20 @@ pub(in crate::engine::native) fn split(node: &Node<'_>) -> Result<Built, OpError
     let axis = node.axis(0)?;
     let n_outputs = node.n_outputs();
     let attribute = node.attributes().ints("split")?;
-    let given = match node.optional(1) {
-        Some(_) => match node.constant_ints(1) {
-            Some(sizes) => Some(sizes),
-            None => return OpError::unknown("Split into sizes that are computed"),
-        },
-        None => (!attribute.is_empty()).then(|| attribute.to_vec()),
+    let by_input = node.optional(1).is_some();
+    let known = if by_input { node.constant_ints(1) } else { (!attribute.is_empty()).then(|| attribute.to_vec()) };
+    let facts = match (&node.fact(0)?.shape, by_input && known.is_none()) {
+        (Some(dims), false) => split_facts(node, dims, axis, known.as_deref())?,
+        _ => vec![Fact::new(node.fact(0)?.dtype, None); n_outputs],
     };
-    let given: Option<Vec<usize>> = given
-        .map(|sizes| sizes.into_iter().map(usize::try_from).collect::<Result<_, _>>())
-        .transpose()
-        .map_err(|_| OpError::Bad("Split: a size below 0".to_owned()))?;
-    if given.as_ref().is_some_and(|sizes| sizes.len() != n_outputs) {
-        return node.bad(format!("sizes for other than {n_outputs} outputs"));
-    }
-    let sizes = move |size: usize| -> Result<Vec<usize>, String> {
-        match &given {
-            Some(sizes) if sizes.iter().try_fold(0_usize, |sum, &part| sum.checked_add(part)) == Some(size) => {
-                Ok(sizes.clone())
-            }
-            Some(sizes) => Err(format!("parts of {sizes:?} of {size} places")),
-            None => {
-                // Even parts; the last may be smaller.
-                let part = size.div_ceil(n_outputs);
-                Ok((0..n_outputs).map(|index| part.min(size.saturating_sub(index * part))).collect())
-            }
-        }
-    };
-    let facts = split_facts(node, axis, n_outputs, &sizes)?;
     let run = move |args: &mut crate::engine::kernel::Args<'_, '_>| -> Result<Outputs, String> {
         let input = args.get(0)?;
         let axis = place(axis, input.shape().len())?;
         let (outer, size, inner) = around(input.shape(), axis);
+        let given = args.optional(1).map(as_i64).transpose()?;
         let mut start = 0;
         let mut parts = Vec::with_capacity(n_outputs);
-        for part in sizes(size)? {
+        for part in part_sizes(given.as_deref().or(known.as_deref()), size, n_outputs)? {
             let mut shape = input.shape().to_vec();
             shape[axis] = part;
             let starts = (0..outer).map(|row| (row * size + start) * inner);
@@ -112,22 +91,29 @@ pub(in crate::engine::native) fn split(node: &Node<'_>) -> Result<Built, OpError
     Ok(Built { run: Box::new(run), facts })
 }
 
-fn split_facts(
-    node: &Node<'_>,
-    axis: i64,
-    n_outputs: usize,
-    sizes: &dyn Fn(usize) -> Result<Vec<usize>, String>,
-) -> Result<Vec<Fact>, OpError> {
-    let input = node.fact(0)?;
-    let Some(dims) = &input.shape else { return Ok(vec![Fact::new(input.dtype, None); n_outputs]) };
-    let axis = place(axis, dims.len()).map_err(OpError::Bad)?;
-    let parts = dims[axis].fixed().map(sizes).transpose().map_err(OpError::Bad)?;
-    let fact = |index: usize| {
-        let mut dims = dims.clone();
-        dims[axis] = parts.as_ref().map_or(Dim::Unknown, |parts| Dim::Fixed(parts[index]));
-        Fact::new(input.dtype, Some(dims))
+/// The sizes of the parts of `size` places; even ones where none are given, the last of which may be smaller.
+fn part_sizes(given: Option<&[i64]>, size: usize, n: usize) -> Result<Vec<usize>, String> {
+    let Some(given) = given else {
+        let part = size.div_ceil(n);
+        return Ok((0..n).map(|index| part.min(size.saturating_sub(index * part))).collect());
     };
-    Ok((0..n_outputs).map(fact).collect())
+    let parts: Option<Vec<usize>> = given.iter().map(|&part| usize::try_from(part).ok()).collect();
+    let sum = |parts: &Vec<usize>| parts.iter().try_fold(0_usize, |sum, &part| sum.checked_add(part));
+    let fitting = parts.filter(|parts| parts.len() == n && sum(parts) == Some(size));
+    fitting.ok_or_else(|| format!("{n} parts of sizes {given:?} of {size} places"))
+}
+
+fn split_facts(node: &Node<'_>, dims: &[Dim], axis: i64, given: Option<&[i64]>) -> Result<Vec<Fact>, OpError> {
+    let axis = place(axis, dims.len()).map_err(OpError::Bad)?;
+    let n = node.n_outputs();
+    let parts = dims[axis].fixed().map(|size| part_sizes(given, size, n)).transpose().map_err(OpError::Bad)?;
+    let dtype = node.fact(0)?.dtype;
+    let fact = |index: usize| {
+        let mut dims = dims.to_vec();
+        dims[axis] = parts.as_ref().map_or(Dim::Unknown, |parts| Dim::Fixed(parts[index]));
+        Fact::new(dtype, Some(dims))
+    };
+    Ok((0..n).map(fact).collect())
 }
 
 /// Starts, ends, axes and steps: attributes up to opset 9, then inputs.

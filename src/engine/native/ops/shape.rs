@@ -104,60 +104,73 @@ fn resolved(input: &Tensor, wanted: &[i64], keep_zero: bool) -> Result<Vec<usize
     Ok(shape)
 }
 
-/// The axes of Squeeze and Unsqueeze: an attribute up to opset 12, then an input.
-fn axes_of(node: &Node<'_>) -> Result<Option<Vec<i64>>, OpError> {
+/// The axes of Squeeze and Unsqueeze: an attribute up to opset 12, then an input. `Err` where they are computed.
+fn axes_of(node: &Node<'_>) -> Result<Result<Option<Vec<i64>>, ()>, OpError> {
     let attribute = node.attributes().ints("axes")?;
     if !attribute.is_empty() || node.optional(1).is_none() {
-        return Ok((!attribute.is_empty()).then(|| attribute.to_vec()));
+        return Ok(Ok((!attribute.is_empty()).then(|| attribute.to_vec())));
     }
-    match node.constant_ints(1) {
-        Some(axes) => Ok(Some(axes)),
-        None => OpError::unknown(format!("{} along axes that are computed", node.operator())),
+    Ok(node.constant_ints(1).map(Some).ok_or(()))
+}
+
+/// The axes of one run.
+fn axes_now(args: &Args<'_, '_>, known: &Result<Option<Vec<i64>>, ()>) -> Result<Option<Vec<i64>>, String> {
+    match known {
+        Ok(axes) => Ok(axes.clone()),
+        Err(()) => Ok(Some(as_i64(args.get(1)?)?.into_owned())),
     }
 }
 
 pub(in crate::engine::native) fn squeeze(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(1, 2)?;
-    let axes = axes_of(node)?;
-    let squeezed = move |shape: &[usize], axes: &Option<Vec<i64>>| -> Result<Vec<usize>, String> {
-        let Some(axes) = axes else { return Ok(shape.iter().copied().filter(|&size| size != 1).collect()) };
-        let axes = places(axes, shape.len())?;
-        match axes.iter().find(|&&axis| shape[axis] != 1) {
-            Some(axis) => Err(format!("axis {axis} has {} places, expected 1", shape[*axis])),
-            None => Ok((0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect()),
-        }
-    };
-    let dims = match (&node.fact(0)?.shape, &axes) {
-        (Some(dims), Some(axes)) => {
+    let known = axes_of(node)?;
+    let dims = match (&node.fact(0)?.shape, &known) {
+        (Some(dims), Ok(Some(axes))) => {
             let axes = places(axes, dims.len()).map_err(OpError::Bad)?;
             Some((0..dims.len()).filter(|axis| !axes.contains(axis)).map(|axis| dims[axis]).collect())
         }
-        (Some(dims), None) if dims.iter().all(|dim| dim.fixed().is_some()) => {
+        (Some(dims), Ok(None)) if dims.iter().all(|dim| dim.fixed().is_some()) => {
             Some(dims.iter().copied().filter(|dim| dim.fixed() != Some(1)).collect())
         }
         _ => None,
     };
     Built::one(Fact::new(node.fact(0)?.dtype, dims), move |args| {
-        let shape = squeezed(args.get(0)?.shape(), &axes)?;
+        let axes = axes_now(args, &known)?;
+        let shape = squeezed(args.get(0)?.shape(), axes.as_deref())?;
         reshaped(args, shape)
     })
 }
 
+fn squeezed(shape: &[usize], axes: Option<&[i64]>) -> Result<Vec<usize>, String> {
+    let Some(axes) = axes else { return Ok(shape.iter().copied().filter(|&size| size != 1).collect()) };
+    let axes = places(axes, shape.len())?;
+    match axes.iter().find(|&&axis| shape[axis] != 1) {
+        Some(axis) => Err(format!("axis {axis} has {} places, expected 1", shape[*axis])),
+        None => Ok((0..shape.len()).filter(|axis| !axes.contains(axis)).map(|axis| shape[axis]).collect()),
+    }
+}
+
 pub(in crate::engine::native) fn unsqueeze(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(1, 2)?;
-    let Some(axes) = axes_of(node)? else { return node.bad("no axes") };
-    fn wider<T: Copy>(shape: &[T], axes: &[i64], one: T) -> Result<Vec<T>, String> {
-        let rank = shape.len() + axes.len();
-        let axes = places(axes, rank)?;
-        let mut rest = shape.iter().copied();
-        Ok((0..rank).map(|axis| if axes.contains(&axis) { one } else { rest.next().unwrap_or(one) }).collect())
-    }
-    let dims = node.fact(0)?.shape.as_ref().map(|dims| wider(dims, &axes, Dim::Fixed(1)));
-    let dims = dims.transpose().map_err(OpError::Bad)?;
+    let known = axes_of(node)?;
+    let dims = match (&node.fact(0)?.shape, &known) {
+        (_, Ok(None)) => return node.bad("no axes"),
+        (Some(dims), Ok(Some(axes))) => Some(wider(dims, axes, Dim::Fixed(1)).map_err(OpError::Bad)?),
+        _ => None,
+    };
     Built::one(Fact::new(node.fact(0)?.dtype, dims), move |args| {
+        let axes = axes_now(args, &known)?.unwrap_or_default();
         let shape = wider(args.get(0)?.shape(), &axes, 1)?;
         reshaped(args, shape)
     })
+}
+
+/// The shape with `one` put in at each of `axes` of the outcome.
+fn wider<T: Copy>(shape: &[T], axes: &[i64], one: T) -> Result<Vec<T>, String> {
+    let rank = shape.len() + axes.len();
+    let axes = places(axes, rank)?;
+    let mut rest = shape.iter().copied();
+    Ok((0..rank).map(|axis| if axes.contains(&axis) { one } else { rest.next().unwrap_or(one) }).collect())
 }
 
 pub(in crate::engine::native) fn flatten(node: &Node<'_>) -> Result<Built, OpError> {
@@ -292,7 +305,7 @@ pub(in crate::engine::native) fn constant(node: &Node<'_>) -> Result<Built, OpEr
     node.arity(0, 0)?;
     let attributes = node.attributes();
     let scalar = |data: Data| tensor(vec![], data).map_err(OpError::Bad);
-    let value = if let Some(value) = attributes.tensor("value")? {
+    let value = if let Some(value) = attributes.any_tensor("value")? {
         value
     } else if let Some(value) = attributes.float("value_float")? {
         scalar(Data::Fp32(vec![value]))?
@@ -315,7 +328,7 @@ pub(in crate::engine::native) fn constant(node: &Node<'_>) -> Result<Built, OpEr
 
 pub(in crate::engine::native) fn constant_of_shape(node: &Node<'_>) -> Result<Built, OpError> {
     node.arity(1, 1)?;
-    let value = node.attributes().tensor("value")?.unwrap_or_else(|| Tensor::vector(Data::Fp32(vec![0.0])));
+    let value = node.attributes().any_tensor("value")?.unwrap_or_else(|| Tensor::vector(Data::Fp32(vec![0.0])));
     if value.data().len() != 1 {
         return node.bad(format!("value: expected one value, got {}", value.data().len()));
     }

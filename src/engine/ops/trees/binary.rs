@@ -4,8 +4,8 @@
 //! those of onnxruntime's `TreeAggregatorClassifier`. One thing differs: where leaves name both classes, onnxruntime
 //! answers the labels 1 and 0 whatever the labels of the model are; here they are the model's second and first.
 
-use super::flat::{Real, Scores};
-use super::parse::Forest;
+use super::forest::Forest;
+use super::real::{Real, Scores};
 use crate::engine::ops::post::{PostTransform, logistic, probit};
 
 #[derive(Debug, Clone, Copy)]

@@ -1,55 +1,12 @@
-//! Reads a forest from a node's attributes and checks all of it: lengths, ids, and that each tree is a tree.
+//! Reads the forest of a TreeEnsembleClassifier or TreeEnsembleRegressor (ai.onnx.ml 1 and 3) from its attributes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::forest::{Aggregate, Forest, Node, Test, Weight, feature, ordered, same_len, target};
 use crate::engine::ops::OpError;
 use crate::engine::ops::attributes::Attributes;
 
-/// How the trees' answers become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Aggregate {
-    Sum,
-    Average,
-    Min,
-    Max,
-}
-
-/// How a branch decides; the others are these with their children swapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Test {
-    LessOrEqual,
-    Less,
-    Equal,
-}
-
-/// What a leaf adds to one target.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Weight {
-    pub(super) target: usize,
-    pub(super) value: f64,
-}
-
-#[derive(Debug)]
-pub(super) enum Node {
-    Branch { feature: u32, threshold: f64, test: Test, nan_passes: bool, pass: usize, fail: usize },
-    Leaf(Vec<Weight>),
-}
-
-/// Checked trees; nodes by their place in the attributes.
-#[derive(Debug)]
-pub(super) struct Forest {
-    pub(super) nodes: Vec<Node>,
-    /// The roots, in the order of the attributes.
-    pub(super) trees: Vec<usize>,
-    pub(super) n_targets: usize,
-    pub(super) aggregate: Aggregate,
-    pub(super) is_double: bool,
-    pub(super) max_feature: usize,
-}
-
-/// Feature numbers share their 32 bits with two flags.
-const FEATURES_MAX: i64 = 1 << 24;
-
+/// The place of each node, by its tree and its number.
 type Ids = HashMap<(i64, i64), usize>;
 
 impl Forest {
@@ -68,9 +25,10 @@ impl Forest {
                 return Err(OpError::Bad(format!("node {node} of tree {tree} is given twice")));
             }
         }
-        let (mut nodes, mut is_double, max_feature) = branches(attributes, &ids)?;
-        is_double |= weights(attributes, prefix, n_targets, &ids, &mut nodes)?;
-        let trees = roots(&nodes, tree_ids)?;
+        let (mut nodes, is_double) = branches(attributes, &ids)?;
+        let has_double_weights = weights(attributes, prefix, n_targets, &ids, &mut nodes)?;
+        let roots = roots(&nodes, tree_ids)?;
+        let n_reached = nodes.len();
         let aggregate = match attributes.text("aggregate_function")?.unwrap_or("SUM") {
             "SUM" => Aggregate::Sum,
             "AVERAGE" => Aggregate::Average,
@@ -78,25 +36,31 @@ impl Forest {
             "MAX" => Aggregate::Max,
             other => return Err(OpError::Bad(format!("unknown aggregate_function {other:?}"))),
         };
-        Ok(Self { nodes, trees, n_targets, aggregate, is_double, max_feature })
+        // What has a parent and is not reached from a root lies on a cycle or behind one.
+        let (nodes, roots) = ordered(nodes, &roots)
+            .filter(|(nodes, _)| nodes.len() == n_reached)
+            .ok_or_else(|| OpError::Bad("the nodes of a tree form a cycle".to_owned()))?;
+        Ok(Self::new(nodes, roots, n_targets, aggregate, is_double || has_double_weights))
     }
 
-    /// The weights of all leaves.
-    pub(super) fn weights(&self) -> impl Iterator<Item = Weight> + '_ {
-        let leaves = self.nodes.iter().filter_map(|node| match node {
-            Node::Leaf(weights) => Some(weights),
-            Node::Branch { .. } => None,
+    pub(super) fn new(
+        nodes: Vec<Node>,
+        roots: Vec<usize>,
+        n_targets: usize,
+        aggregate: Aggregate,
+        is_double: bool,
+    ) -> Self {
+        let features = nodes.iter().filter_map(|node| match node {
+            Node::Branch { feature, .. } => Some(*feature as usize),
+            Node::Leaf(_) => None,
         });
-        leaves.flatten().copied()
+        let max_feature = features.max().unwrap_or(0);
+        Self { nodes, roots, n_targets, aggregate, is_double, max_feature }
     }
 }
 
-fn same_len(name: &str, got: usize, expected: usize) -> Result<(), OpError> {
-    if got == expected { Ok(()) } else { Err(OpError::Bad(format!("{name}: expected {expected} values, got {got}"))) }
-}
-
-/// The nodes, leaves still without weights; whether thresholds are doubles; the largest feature.
-fn branches(attributes: Attributes<'_>, ids: &Ids) -> Result<(Vec<Node>, bool, usize), OpError> {
+/// The nodes, leaves still without weights; whether thresholds are doubles.
+fn branches(attributes: Attributes<'_>, ids: &Ids) -> Result<(Vec<Node>, bool), OpError> {
     let n_nodes = ids.len();
     let tree_ids = attributes.ints("nodes_treeids")?;
     let features = attributes.ints("nodes_featureids")?;
@@ -113,21 +77,10 @@ fn branches(attributes: Attributes<'_>, ids: &Ids) -> Result<(Vec<Node>, bool, u
         same_len("nodes_missing_value_tracks_true", missing.len(), n_nodes)?;
     }
     let mut nodes = Vec::with_capacity(n_nodes);
-    let mut max_feature = 0;
     for (place, mode) in modes.iter().enumerate() {
-        // The test, and whether its answer is turned round.
-        let (test, turned) = match *mode {
-            "LEAF" => {
-                nodes.push(Node::Leaf(Vec::new()));
-                continue;
-            }
-            "BRANCH_LEQ" => (Test::LessOrEqual, false),
-            "BRANCH_LT" => (Test::Less, false),
-            "BRANCH_EQ" => (Test::Equal, false),
-            "BRANCH_GT" => (Test::LessOrEqual, true),
-            "BRANCH_GTE" => (Test::Less, true),
-            "BRANCH_NEQ" => (Test::Equal, true),
-            other => return Err(OpError::Bad(format!("nodes_modes: unknown mode {other:?}"))),
+        let Some(mode) = Mode::read(mode)? else {
+            nodes.push(Node::Leaf(Vec::new()));
+            continue;
         };
         let tree = tree_ids[place];
         let child = |name: &str, node: i64| {
@@ -135,17 +88,54 @@ fn branches(attributes: Attributes<'_>, ids: &Ids) -> Result<(Vec<Node>, bool, u
             found.ok_or_else(|| OpError::Bad(format!("{name}: no node {node} in tree {tree}")))
         };
         let (pass, fail) = (child("nodes_truenodeids", passes[place])?, child("nodes_falsenodeids", fails[place])?);
-        // NaN passes a test where it is said to, and passes "not equal" always.
-        let nan_is_true = missing.get(place).is_some_and(|&flag| flag != 0) || *mode == "BRANCH_NEQ";
-        let (pass, fail) = if turned { (fail, pass) } else { (pass, fail) };
-        let feature = features[place];
-        let in_range = u32::try_from(feature).ok().filter(|_| feature < FEATURES_MAX);
-        let feature = in_range.ok_or_else(|| OpError::Bad(format!("nodes_featureids: {feature} is out of range")))?;
-        max_feature = max_feature.max(feature as usize);
-        let nan_passes = nan_is_true != turned;
-        nodes.push(Node::Branch { feature, threshold: values[place], test, nan_passes, pass, fail });
+        let tracks_true = missing.get(place).is_some_and(|&flag| flag != 0);
+        nodes.push(mode.branch(feature(features[place])?, values[place], tracks_true, (pass, fail)));
     }
-    Ok((nodes, is_double, max_feature))
+    Ok((nodes, is_double))
+}
+
+/// How a branch compares, in the numbers of ai.onnx.ml 5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    LessOrEqual,
+    Less,
+    GreaterOrEqual,
+    Greater,
+    Equal,
+    NotEqual,
+}
+
+impl Mode {
+    /// `None` for a leaf.
+    fn read(name: &str) -> Result<Option<Self>, OpError> {
+        Ok(Some(match name {
+            "LEAF" => return Ok(None),
+            "BRANCH_LEQ" => Self::LessOrEqual,
+            "BRANCH_LT" => Self::Less,
+            "BRANCH_GTE" => Self::GreaterOrEqual,
+            "BRANCH_GT" => Self::Greater,
+            "BRANCH_EQ" => Self::Equal,
+            "BRANCH_NEQ" => Self::NotEqual,
+            other => return Err(OpError::Bad(format!("nodes_modes: unknown mode {other:?}"))),
+        }))
+    }
+
+    /// The branch that goes to the first of `children` where the comparison holds, or the value is missing and such values
+    /// are said to count as true.
+    pub(super) fn branch(self, feature: u32, value: f64, tracks_true: bool, children: (usize, usize)) -> Node {
+        let (test, is_turned) = match self {
+            Self::LessOrEqual => (Test::LessOrEqual(value), false),
+            Self::Less => (Test::Less(value), false),
+            Self::Equal => (Test::Equal(value), false),
+            Self::Greater => (Test::LessOrEqual(value), true),
+            Self::GreaterOrEqual => (Test::Less(value), true),
+            Self::NotEqual => (Test::Equal(value), true),
+        };
+        // NaN is unequal to everything.
+        let nan_is_true = tracks_true || self == Self::NotEqual;
+        let (pass, fail) = if is_turned { (children.1, children.0) } else { children };
+        Node::Branch { feature, test, nan_passes: nan_is_true != is_turned, pass, fail }
+    }
 }
 
 /// Fills the leaves; gives back whether the weights are doubles.
@@ -166,9 +156,8 @@ fn weights(
     if targets.is_empty() {
         return Err(OpError::Bad(format!("{prefix}_ids: expected the weights of the leaves, got none")));
     }
-    for (((&target, &tree), &node), &value) in targets.iter().zip(tree_ids).zip(node_ids).zip(&values) {
-        let in_range = usize::try_from(target).ok().filter(|&target| target < n_targets);
-        let target = in_range.ok_or_else(|| OpError::Bad(format!("{prefix}_ids: {target} is out of range")))?;
+    for (((&number, &tree), &node), &value) in targets.iter().zip(tree_ids).zip(node_ids).zip(&values) {
+        let target = target(&format!("{prefix}_ids"), number, n_targets)?;
         match ids.get(&(tree, node)).map(|&place| &mut nodes[place]) {
             Some(Node::Leaf(weights)) => weights.push(Weight { target, value }),
             Some(Node::Branch { .. }) => {
@@ -180,34 +169,21 @@ fn weights(
     Ok(is_double)
 }
 
-/// The root of each tree: its one node without a parent, from which every other is reached, once.
+/// The root of each tree: its one node without a parent.
 fn roots(nodes: &[Node], tree_ids: &[i64]) -> Result<Vec<usize>, OpError> {
     let mut has_parent = vec![false; nodes.len()];
-    for (place, node) in nodes.iter().enumerate() {
-        let Node::Branch { pass, fail, .. } = node else { continue };
-        for &child in [pass, fail] {
-            if std::mem::replace(&mut has_parent[child], true) {
-                let problem = format!("tree {}: a node has two parents", tree_ids[place]);
-                return Err(OpError::Bad(problem));
-            }
+    for node in nodes {
+        if let Node::Branch { pass, fail, .. } = *node {
+            (has_parent[pass], has_parent[fail]) = (true, true);
         }
     }
     let mut roots = Vec::new();
-    let mut rooted = std::collections::HashSet::new();
+    let mut rooted = HashSet::new();
     for (place, _) in has_parent.iter().enumerate().filter(|(_, has_parent)| !**has_parent) {
         if !rooted.insert(tree_ids[place]) {
             return Err(OpError::Bad(format!("tree {}: more than one root", tree_ids[place])));
         }
         roots.push(place);
     }
-    let mut n_reached = 0;
-    let mut stack = roots.clone();
-    while let Some(place) = stack.pop() {
-        n_reached += 1;
-        if let Node::Branch { pass, fail, .. } = nodes[place] {
-            stack.extend([pass, fail]);
-        }
-    }
-    // What has one parent each and is not reached lies on a cycle.
-    if n_reached == nodes.len() { Ok(roots) } else { Err(OpError::Bad("the nodes of a tree form a cycle".to_owned())) }
+    Ok(roots)
 }

@@ -1,0 +1,427 @@
+//! SVMClassifier and SVMRegressor, with the answers of onnxruntime (which follow libsvm's and liblinear's).
+
+use super::attributes::Attributes;
+use super::labels::Labels;
+use super::linear::dot;
+use super::post::PostTransform;
+use crate::engine::kernel::{Args, Dim, Fact, Kernel, OpError, Outputs, as_f32, rows_of, tensor};
+use crate::tensor::{Data, Dtype, Tensor};
+
+/// How near two rows are.
+#[derive(Debug, Clone, Copy)]
+enum Likeness {
+    Linear,
+    Poly { gamma: f32, coef0: f32, degree: f32 },
+    Rbf { gamma: f32 },
+    Sigmoid { gamma: f32, coef0: f32 },
+}
+
+impl Likeness {
+    fn read(attributes: Attributes<'_>) -> Result<Self, OpError> {
+        let (gamma, coef0, degree) = match *attributes.floats("kernel_params")? {
+            [] => (0.0, 0.0, 0.0),
+            [gamma, coef0, degree] => (gamma, coef0, degree),
+            ref other => return OpError::bad(format!("kernel_params: expected 3 values, got {}", other.len())),
+        };
+        match attributes.text("kernel_type")?.unwrap_or("LINEAR") {
+            "LINEAR" => Ok(Self::Linear),
+            "POLY" => Ok(Self::Poly { gamma, coef0, degree }),
+            "RBF" => Ok(Self::Rbf { gamma }),
+            "SIGMOID" => Ok(Self::Sigmoid { gamma, coef0 }),
+            other => OpError::bad(format!("unknown kernel_type {other:?}")),
+        }
+    }
+
+    fn of(self, a: &[f32], b: &[f32]) -> f32 {
+        match self {
+            Self::Linear => dot(a, b),
+            Self::Poly { gamma, coef0, degree } => (gamma * dot(a, b) + coef0).powf(degree),
+            Self::Rbf { gamma } => (-gamma * distance(a, b)).exp(),
+            Self::Sigmoid { gamma, coef0 } => (gamma * dot(a, b) + coef0).tanh(),
+        }
+    }
+}
+
+/// The sum of the squares of the differences.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
+        for lane in 0..8 {
+            let difference = a[lane] - b[lane];
+            sums[lane] += difference * difference;
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b)).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+/// The rows to compare with, or the coefficients of a linear model.
+#[derive(Debug)]
+struct Vectors {
+    /// `[n_vectors, n_features]`.
+    values: Vec<f32>,
+    n_vectors: usize,
+    n_features: usize,
+    likeness: Likeness,
+}
+
+impl Vectors {
+    fn read(values: &[f32], n_vectors: usize, likeness: Likeness) -> Result<Self, OpError> {
+        if n_vectors == 0 || values.is_empty() || !values.len().is_multiple_of(n_vectors) {
+            return OpError::bad(format!("{} values for {n_vectors} vectors", values.len()));
+        }
+        Ok(Self { values: values.to_vec(), n_vectors, n_features: values.len() / n_vectors, likeness })
+    }
+
+    fn check(&self, what: &str, input: &Fact) -> Result<(), OpError> {
+        input.number(what)?;
+        match input.row_len() {
+            Some(got) if got != self.n_features => {
+                OpError::bad(format!("{what} of {} features got rows of {got}", self.n_features))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_run(&self, input: &Tensor) -> Result<usize, String> {
+        match rows_of(input.shape()) {
+            (n_rows, n_features) if n_features == self.n_features => Ok(n_rows),
+            (_, got) => Err(format!("expected rows of {}, got {got}", self.n_features)),
+        }
+    }
+
+    /// How near `row` is to each vector.
+    fn compare(&self, row: &[f32], found: &mut Vec<f32>) {
+        found.clear();
+        found.extend(self.values.chunks_exact(self.n_features).map(|vector| self.likeness.of(row, vector)));
+    }
+}
+
+/// What one pair of classes says: the class of the one or the other.
+#[derive(Debug)]
+struct Platt {
+    a: Vec<f32>,
+    b: Vec<f32>,
+}
+
+#[derive(Debug)]
+enum Machine {
+    /// One vector of coefficients a class.
+    Linear,
+    /// One machine a pair of classes, over shared vectors.
+    Pairs {
+        /// `[n_classes - 1, n_vectors]`.
+        coefficients: Vec<f32>,
+        /// Where each class's vectors begin; one more at the end.
+        starts: Vec<usize>,
+        platt: Option<Platt>,
+    },
+}
+
+/// SVMClassifier.
+#[derive(Debug)]
+pub(in crate::engine) struct Classifier {
+    vectors: Vectors,
+    machine: Machine,
+    rho: Vec<f32>,
+    labels: Labels,
+    post: PostTransform,
+    weights_are_positive: bool,
+}
+
+impl Classifier {
+    /// More classes than this make more pairs than any model has.
+    const CLASSES_MAX: usize = 4_096;
+
+    pub(in crate::engine) fn read(attributes: Attributes<'_>) -> Result<Self, OpError> {
+        let labels = Labels::read(attributes, "classlabels_ints")?;
+        let n_classes = labels.len();
+        if !(2..=Self::CLASSES_MAX).contains(&n_classes) {
+            return OpError::unknown(format!("SVMClassifier with {n_classes} classes"));
+        }
+        let coefficients = attributes.floats("coefficients")?;
+        let per_class = attributes.ints("vectors_per_class")?;
+        let rho = attributes.floats("rho")?.to_vec();
+        let (vectors, machine) = if per_class.is_empty() {
+            (Vectors::read(coefficients, n_classes, Likeness::Linear)?, Machine::Linear)
+        } else {
+            Self::pairs(attributes, n_classes, coefficients, per_class)?
+        };
+        let n_rho = match machine {
+            Machine::Linear => rho.len().max(1),
+            Machine::Pairs { .. } => n_classes * (n_classes - 1) / 2,
+        };
+        if rho.len() != n_rho {
+            return OpError::bad(format!("rho: expected {n_rho} values, got {}", rho.len()));
+        }
+        let weights_are_positive = coefficients.iter().all(|&weight| 0.0 <= weight);
+        Ok(Self { vectors, machine, rho, labels, post: PostTransform::read(attributes)?, weights_are_positive })
+    }
+
+    fn pairs(
+        attributes: Attributes<'_>,
+        n_classes: usize,
+        coefficients: &[f32],
+        per_class: &[i64],
+    ) -> Result<(Vectors, Machine), OpError> {
+        let mut starts = vec![0_usize];
+        for &count in per_class {
+            let end = usize::try_from(count).ok().and_then(|count| starts[starts.len() - 1].checked_add(count));
+            starts.push(end.ok_or_else(|| OpError::Bad(format!("vectors_per_class: {count}")))?);
+        }
+        let n_vectors = starts[starts.len() - 1];
+        if per_class.len() != n_classes {
+            return OpError::bad(format!("vectors_per_class: {} values for {n_classes} classes", per_class.len()));
+        }
+        let vectors = Vectors::read(attributes.floats("support_vectors")?, n_vectors, Likeness::read(attributes)?)?;
+        if n_vectors.checked_mul(n_classes - 1) != Some(coefficients.len()) {
+            return OpError::bad(format!("{} coefficients for {n_vectors} vectors", coefficients.len()));
+        }
+        let (a, b) = (attributes.floats("prob_a")?.to_vec(), attributes.floats("prob_b")?.to_vec());
+        let n_pairs = n_classes * (n_classes - 1) / 2;
+        let platt = match (a.len(), b.len()) {
+            (0, 0) => None,
+            got if got == (n_pairs, n_pairs) => Some(Platt { a, b }),
+            got => return OpError::bad(format!("prob_a, prob_b: expected {n_pairs} values, got {got:?}")),
+        };
+        Ok((vectors, Machine::Pairs { coefficients: coefficients.to_vec(), starts, platt }))
+    }
+
+    /// How many scores a row has.
+    fn n_scores(&self) -> usize {
+        let n_classes = self.labels.len();
+        match &self.machine {
+            Machine::Pairs { platt: None, .. } if n_classes > 2 => n_classes * (n_classes - 1) / 2,
+            _ => n_classes,
+        }
+    }
+
+    /// The class of one row; its scores are added to `scores`.
+    fn finish(&self, likeness: &[f32], scores: &mut Vec<f32>) -> usize {
+        let start = scores.len();
+        let class = match &self.machine {
+            Machine::Linear => {
+                scores.extend(likeness.iter().enumerate().map(|(class, score)| score + self.intercept(class)));
+                self.class(largest(&scores[start..]))
+            }
+            Machine::Pairs { coefficients, starts, platt } => {
+                // The votes decide, also where probabilities are given that say otherwise.
+                let votes = self.decide(likeness, coefficients, starts, scores);
+                if let Some(platt) = platt {
+                    let probabilities = platt.probabilities(&scores[start..], self.labels.len());
+                    scores.truncate(start);
+                    scores.extend(&probabilities);
+                }
+                largest(&votes).0
+            }
+        };
+        self.write(start, scores);
+        class
+    }
+
+    fn intercept(&self, class: usize) -> f32 {
+        self.rho.get(class).or(self.rho.first()).copied().unwrap_or_default()
+    }
+
+    /// The decision of each pair of classes, and the votes of each class.
+    fn decide(&self, likeness: &[f32], coefficients: &[f32], starts: &[usize], scores: &mut Vec<f32>) -> Vec<f32> {
+        let (n_classes, n_vectors) = (self.labels.len(), self.vectors.n_vectors);
+        let mut votes = vec![0.0; n_classes];
+        let mut rho = self.rho.iter();
+        for i in 0..n_classes {
+            for j in i + 1..n_classes {
+                let sum = |class: usize, other: usize| {
+                    let range = starts[class]..starts[class + 1];
+                    let weights = &coefficients[other * n_vectors..][range.clone()];
+                    dot(weights, &likeness[range])
+                };
+                let score = sum(i, j - 1) + sum(j, i) + rho.next().copied().unwrap_or_default();
+                scores.push(score);
+                votes[if 0.0 < score { i } else { j }] += 1.0;
+            }
+        }
+        votes
+    }
+
+    /// The class of the largest score; of two classes under one intercept, the second where that score passes a bar.
+    fn class(&self, (best, score): (usize, f32)) -> usize {
+        let passes = if self.weights_are_positive { 0.5 <= score } else { 0.0 < score };
+        if self.rho.len() == 1 && self.labels.len() == 2 && passes { 1 } else { best }
+    }
+
+    /// Applies the post-transform, and makes the second score of two classes where there is but one.
+    fn write(&self, start: usize, scores: &mut Vec<f32>) {
+        if scores.len() - start == 1 {
+            let score = scores[start];
+            match self.post {
+                PostTransform::None if self.weights_are_positive => scores.splice(start.., [1.0 - score, score]),
+                PostTransform::None => scores.splice(start.., [-score, score]),
+                PostTransform::Logistic => {
+                    let pair = [super::post::logistic(-score), super::post::logistic(score)];
+                    scores.splice(start.., pair)
+                }
+                _ => scores.splice(start.., [score, -score]),
+            };
+            return;
+        }
+        self.post.apply(&mut scores[start..]);
+    }
+}
+
+/// The place of the largest value, the first of equal ones, and the value.
+fn largest(values: &[f32]) -> (usize, f32) {
+    let mut best = (0, values[0]);
+    for (place, &value) in values.iter().enumerate() {
+        if value > best.1 {
+            best = (place, value);
+        }
+    }
+    best
+}
+
+impl Platt {
+    /// Probabilities of the classes from the decisions of their pairs (Wu, Lin and Weng 2004, as libsvm computes them).
+    fn probabilities(&self, decisions: &[f32], n_classes: usize) -> Vec<f32> {
+        let mut pairs = vec![0.0_f32; n_classes * n_classes];
+        let mut index = 0;
+        for i in 0..n_classes {
+            for j in i + 1..n_classes {
+                let value = decisions[index] * self.a[index] + self.b[index];
+                let probability = (1.0 - super::post::logistic(value)).clamp(1e-7, 1.0 - 1e-7);
+                pairs[i * n_classes + j] = probability;
+                pairs[j * n_classes + i] = 1.0 - probability;
+                index += 1;
+            }
+        }
+        couple(&pairs, n_classes)
+    }
+}
+
+/// Probabilities of classes from those of pairs, `[n_classes, n_classes]`.
+#[expect(clippy::cast_precision_loss, reason = "there are at most 4,096 classes")]
+fn couple(pairs: &[f32], n: usize) -> Vec<f32> {
+    const ROUNDS_MAX: usize = 100;
+    let mut q = vec![0.0_f32; n * n];
+    for i in 0..n {
+        for j in (0..n).filter(|&j| j != i) {
+            q[i * n + i] += pairs[j * n + i] * pairs[j * n + i];
+            q[i * n + j] = -pairs[j * n + i] * pairs[i * n + j];
+        }
+    }
+    let mut p = vec![1.0 / n as f32; n];
+    let mut qp = vec![0.0_f32; n];
+    for _ in 0..ROUNDS_MAX {
+        let mut pqp = 0.0;
+        for i in 0..n {
+            qp[i] = (0..n).map(|j| q[i * n + j] * p[j]).sum();
+            pqp += p[i] * qp[i];
+        }
+        let error = qp.iter().map(|value| (value - pqp).abs()).fold(0.0, f32::max);
+        if error < 0.005 / n as f32 {
+            break;
+        }
+        for i in 0..n {
+            let diff = (pqp - qp[i]) / q[i * n + i];
+            p[i] += diff;
+            pqp = (pqp + diff * (diff * q[i * n + i] + 2.0 * qp[i])) / (1.0 + diff) / (1.0 + diff);
+            for j in 0..n {
+                qp[j] = (qp[j] + diff * q[i * n + j]) / (1.0 + diff);
+                p[j] /= 1.0 + diff;
+            }
+        }
+    }
+    p
+}
+
+impl Kernel for Classifier {
+    fn name(&self) -> &'static str {
+        "SVMClassifier"
+    }
+
+    fn n_outputs(&self) -> usize {
+        2
+    }
+
+    fn facts(&self, inputs: &[Fact]) -> Result<Vec<Fact>, OpError> {
+        self.vectors.check("SVMClassifier", &inputs[0])?;
+        let rows = inputs[0].rows();
+        let scores = vec![rows, Dim::Fixed(self.n_scores())];
+        Ok(vec![Fact::new(self.labels.dtype(), Some(vec![rows])), Fact::new(Dtype::Fp32, Some(scores))])
+    }
+
+    fn run(&self, args: &mut Args<'_, '_>) -> Result<Outputs, String> {
+        let input = args.get(0)?;
+        let n_rows = self.vectors.check_run(input)?;
+        let shape = vec![n_rows, self.n_scores()];
+        let (values, mut likeness) = (as_f32(input)?, Vec::with_capacity(self.vectors.n_vectors));
+        let mut scores = Vec::with_capacity(args.room_for(&shape)?);
+        let mut classes = Vec::with_capacity(n_rows);
+        for row in values.chunks_exact(self.vectors.n_features) {
+            self.vectors.compare(row, &mut likeness);
+            classes.push(self.finish(&likeness, &mut scores));
+        }
+        Ok(Outputs::Two(self.labels.pick(&classes), tensor(shape, Data::Fp32(scores))?))
+    }
+}
+
+/// SVMRegressor; with `one_class` it says 1 or -1.
+#[derive(Debug)]
+pub(in crate::engine) struct Regressor {
+    vectors: Vectors,
+    /// One a vector; a linear model has its one vector once.
+    coefficients: Vec<f32>,
+    rho: f32,
+    one_class: bool,
+}
+
+impl Regressor {
+    pub(in crate::engine) fn read(attributes: Attributes<'_>) -> Result<Self, OpError> {
+        if PostTransform::read(attributes)? != PostTransform::None {
+            return OpError::unknown("SVMRegressor with a post_transform");
+        }
+        let given = attributes.floats("coefficients")?;
+        let n_supports = attributes.int("n_supports")?.unwrap_or(0);
+        let n_supports = usize::try_from(n_supports).map_err(|_| OpError::Bad(format!("n_supports {n_supports}")))?;
+        let (vectors, coefficients) = if n_supports == 0 {
+            (Vectors::read(given, 1, Likeness::Linear)?, vec![1.0])
+        } else {
+            let vectors = attributes.floats("support_vectors")?;
+            (Vectors::read(vectors, n_supports, Likeness::read(attributes)?)?, given.to_vec())
+        };
+        if coefficients.len() != vectors.n_vectors {
+            return OpError::bad(format!("{} coefficients for {} vectors", coefficients.len(), vectors.n_vectors));
+        }
+        let [rho] = *attributes.floats("rho")? else { return OpError::bad("rho: expected one value") };
+        let one_class = attributes.int("one_class")?.unwrap_or(0) != 0;
+        Ok(Self { vectors, coefficients, rho, one_class })
+    }
+}
+
+impl Kernel for Regressor {
+    fn name(&self) -> &'static str {
+        "SVMRegressor"
+    }
+
+    fn facts(&self, inputs: &[Fact]) -> Result<Vec<Fact>, OpError> {
+        self.vectors.check("SVMRegressor", &inputs[0])?;
+        Ok(vec![Fact::new(Dtype::Fp32, Some(vec![inputs[0].rows(), Dim::Fixed(1)]))])
+    }
+
+    fn run(&self, args: &mut Args<'_, '_>) -> Result<Outputs, String> {
+        let input = args.get(0)?;
+        let n_rows = self.vectors.check_run(input)?;
+        let (values, mut likeness) = (as_f32(input)?, Vec::with_capacity(self.vectors.n_vectors));
+        let score = |row: &[f32]| {
+            self.vectors.compare(row, &mut likeness);
+            let sum = dot(&self.coefficients, &likeness) + self.rho;
+            match self.one_class {
+                false => sum,
+                true if 0.0 < sum => 1.0,
+                true => -1.0,
+            }
+        };
+        let scores = values.chunks_exact(self.vectors.n_features).map(score).collect();
+        Ok(Outputs::One(tensor(vec![n_rows, 1], Data::Fp32(scores))?))
+    }
+}

@@ -1,0 +1,1 @@
+BvariableJ<Ž£`C’$‰B;±íBHáºBHáºBš™îB;±íB!½Bš™öB;±íBHáºBŽ£`C6e.C6e.C’$‰B

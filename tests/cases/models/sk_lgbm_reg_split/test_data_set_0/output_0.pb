@@ -1,0 +1,1 @@
+BvariableJ<°Ð5CtÙÚBvÂðBtÙÚBãpÖB©CvÂðBÇsÞBÃCŠeâB–)àBÂ2CHG)C'CmLåB

@@ -1,0 +1,1 @@
+BvariableJ<C1C2ÁáBáÂùB2ÁáB¨ ÚBjI	CáÂùB;šèB’æ Ct‹íBæƒåB¬Þ,Cqô%CÞ§(CŽÀúB

@@ -1,0 +1,1 @@
+BvariableJ<ZÀNCe†Br…ÓBNÙB­ƒBñ×÷BÔ®àB+2ƒBz^4C†¬B|1ßB£:CÙ%Cfk,Cì»6B

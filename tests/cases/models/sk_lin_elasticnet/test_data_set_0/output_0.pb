@@ -1,0 +1,1 @@
+BvariableJ<dxC'<Ci¯C=ƒC,C8)CÈCmC¢ZCEwCÀCeÆCÖMCCVC

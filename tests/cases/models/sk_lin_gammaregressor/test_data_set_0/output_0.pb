@@ -1,0 +1,1 @@
+BvariableJ<(:CPCh²C‚CÅ>CnCÇÂCñCW/CFC¹¿C3”C%C¬[ChsC

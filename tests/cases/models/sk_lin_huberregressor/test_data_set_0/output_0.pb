@@ -1,0 +1,1 @@
+BvariableJ<|]LC0ŒBt9ÉBA¦ÚB˜êyBÐÌìB!xæBnÙNBV4CwªBØëØBe’/CO›!Cî+CÞî<B

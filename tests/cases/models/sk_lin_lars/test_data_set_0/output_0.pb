@@ -1,0 +1,1 @@
+BvariableJ<ãNC˜óŠB²rÅB¸ÐÖBJùeBøBÃ]èBÔ.TB)¬4C­X¨BT%ÜB¤€1C©V$CS*.CØÉUB

@@ -1,0 +1,1 @@
+BvariableJ<ÆµRCë³Bh!éBCÎ¼B&QñB ß±Bˆ	åB×©PCLzÌB2ðCÁ(C‡mCðC‚—¥B

@@ -1,0 +1,1 @@
+BvariableJ<‰ýƒCƒ7ÉB|!C‚CvÞÅB¶9ñBä¢Bsz„B`!C$x²BæC$€MC®G5CùÅCØ½A

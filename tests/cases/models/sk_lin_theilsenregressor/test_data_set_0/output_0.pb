@@ -1,0 +1,1 @@
+BvariableJ<ØºLCÛPˆB8sÂB9òÒBTuBgÔ÷BÊ'ÝB²]{Buâ3CÕÜ©BÚ•×Bïñ6Cò#C÷y,CÚ³TB

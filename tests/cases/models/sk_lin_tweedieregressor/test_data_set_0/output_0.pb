@@ -1,0 +1,1 @@
+BvariableJ<WZC¿oCnÒCñ¡Cb^Cœ3CÝâCÖŸC€OC.ŸCÏßC$´CFECÇ{CD“C

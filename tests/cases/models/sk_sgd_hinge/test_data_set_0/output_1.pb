@@ -1,0 +1,3 @@
+BprobabilitiesJxÞ(BÞ(ÂiBiÂ©YB©YÂ
+Ç#B
+Ç#ÂVs%BVs%Âü¡'Bü¡'ÂøBøÂ²âB²âÂ˜AèÁ˜AèA­Â­B¡&Â¡&BÏˆÂÏˆBNlùÁNlùAÞ3íÁÞ3íAvM»ÁvM»A

@@ -1,0 +1,8 @@
+2setosa2setosa2setosa2setosa2setosa2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2
+versicolor2	virginica2	virginica2
+versicolor2	virginicaBlabel

@@ -1,0 +1,1 @@
+BvariableJ< eBCBòœBeÖBvÙB¶ÝB`C@añBèa”Bà"/Cj«¼B5’èB36C¿²"C”-.Cü‰B

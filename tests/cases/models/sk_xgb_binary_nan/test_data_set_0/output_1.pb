@@ -1,0 +1,1 @@
+BprobabilitiesJx‘»]?¼	>d\>çþH?øÖi>BŠE?Dq?Àûf=‘$r?ð¶]=Dq?Àûf=Påä=Vcc?p»=IDv?`!=îu?‘$r?ð¶]=p»=IDv?7Åp?¬s=`ä‰=tÃn?hn=wq?à›_=Br?

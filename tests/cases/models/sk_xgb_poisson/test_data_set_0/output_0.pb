@@ -1,0 +1,1 @@
+BvariableJ<¤JAC1"ÖBØ,ñBb¦ÚBSDÕB¯CØ,ñB’2àB~)CçtæBk“ÚBñ:Cý'CÖ.CØwÙB

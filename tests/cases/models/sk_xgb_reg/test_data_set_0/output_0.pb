@@ -1,0 +1,1 @@
+BvariableJ<ŠGCk¹B}ÜB~æÊB¢EËBØ¯ôB}ÜBê¼B°~CÒÈÄBb'ÄB|K:C$w#C÷+C2q¿B
