@@ -52,7 +52,8 @@ impl Connection {
         }
         let Some(head_len) = self.answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { return Ok(None) };
         let head = std::str::from_utf8(&self.answer[..head_len])?;
-        let field = |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok();
+        let field =
+            |line: &str| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse::<usize>().ok();
         let length = head.lines().find_map(field).context("an answer without a length")?;
         if self.answer.len() < head_len + 4 + length {
             return Ok(None);

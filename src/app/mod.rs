@@ -150,8 +150,7 @@ impl Server {
             write_timeout: config.body_timeout.duration(),
             drain_timeout: config.drain_timeout.duration(),
         };
-        let service =
-            |front| Service { front, pool: Arc::clone(&pool), metrics: Arc::clone(&state.metrics) };
+        let service = |front| Service { front, pool: Arc::clone(&pool), metrics: Arc::clone(&state.metrics) };
         let public = service(Front::public(Arc::clone(&state)));
         let mut public = tokio::spawn(accept::serve(http, public, watching, accept));
         let operations = service(Front::ops(Arc::clone(&state)));
