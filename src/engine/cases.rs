@@ -30,6 +30,7 @@ fn tensor(path: &Path) -> Option<Tensor> {
         DataType::Float => Data::Fp32(raw.as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect()),
         DataType::Double => Data::Fp64(raw.as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect()),
         DataType::Int64 => Data::Int64(raw.as_chunks().0.iter().map(|&chunk| i64::from_le_bytes(chunk)).collect()),
+        DataType::Int32 => Data::Int32(raw.as_chunks().0.iter().map(|&chunk| i32::from_le_bytes(chunk)).collect()),
         DataType::String => {
             Data::String(proto.string_data.iter().map(|text| String::from_utf8(text.clone()).unwrap()).collect())
         }

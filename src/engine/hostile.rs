@@ -318,7 +318,7 @@ fn forests_that_are_no_forests_are_refused() {
     check_stump(ints("nodes_nodeids", &[0, 1, 1]), "given twice");
     check_stump(ints("nodes_truenodeids", &[0, 0, 0]), "form a cycle");
     check_stump(ints("nodes_truenodeids", &[7, 0, 0]), "no node 7");
-    check_stump(ints("nodes_truenodeids", &[2, 0, 0]), "two parents");
+    check_stump(ints("nodes_truenodeids", &[2, 0, 0]), "more than one root");
     check_stump(ints("nodes_featureids", &[-1, 0, 0]), "out of range");
     check_stump(ints("nodes_featureids", &[i64::MAX, 0, 0]), "out of range");
     check_stump(ints("nodes_featureids", &[3, 0, 0]), "read feature 3");
@@ -340,7 +340,83 @@ fn forests_that_are_no_forests_are_refused() {
     cycle.push(strings("nodes_modes", &["LEAF", "BRANCH_LEQ", "BRANCH_LEQ"]));
     cycle.push(ints("nodes_truenodeids", &[0, 2, 1]));
     cycle.push(ints("nodes_falsenodeids", &[0, 2, 1]));
-    check(&trees(cycle), "two parents");
+    check(&trees(cycle), "form a cycle");
+}
+
+/// One branch with two leaves in the form of ai.onnx.ml 5; the branch asks for a set.
+fn stump_v5() -> Vec<AttributeProto> {
+    vec![
+        ints("tree_roots", &[0]),
+        ints("nodes_featureids", &[2]),
+        tensor("nodes_splits", TensorProto { data_type: 1, float_data: vec![0.5], ..Default::default() }),
+        tensor("nodes_modes", TensorProto { data_type: 2, raw_data: vec![6], ..Default::default() }),
+        tensor("membership_values", TensorProto { data_type: 1, float_data: vec![0.75, 2.0], ..Default::default() }),
+        ints("nodes_truenodeids", &[0]),
+        ints("nodes_trueleafs", &[1]),
+        ints("nodes_falsenodeids", &[1]),
+        ints("nodes_falseleafs", &[1]),
+        ints("leaf_targetids", &[0, 0]),
+        tensor("leaf_weights", TensorProto { data_type: 1, float_data: vec![1.0, 2.0], ..Default::default() }),
+        AttributeProto { name: "n_targets".to_owned(), i: 1, r#type: AttributeType::Int as i32, ..Default::default() },
+    ]
+}
+
+fn tensor(name: &str, mut tensor: TensorProto) -> AttributeProto {
+    let r#type = AttributeType::Tensor as i32;
+    tensor.dims = vec![i64::try_from(tensor.float_data.len() + tensor.raw_data.len()).unwrap()];
+    AttributeProto { name: name.to_owned(), t: Some(tensor), r#type, ..Default::default() }
+}
+
+fn trees_v5(attributes: Vec<AttributeProto>) -> ModelProto {
+    let mut model = trees(attributes);
+    graph(&mut model).node[0].op_type = "TreeEnsemble".to_owned();
+    model.opset_import[1].version = 5;
+    model
+}
+
+#[test]
+fn forests_of_the_newer_form_that_are_no_forests_are_refused() {
+    let input = Tensor::new(vec![2, 3], Data::Fp32(vec![-1.0, 2.0, 0.5, 0.0, 0.0, 0.75])).unwrap();
+    let plan = Plan::load(&trees_v5(stump_v5()).encode_to_vec(), None, &Limits::default()).unwrap();
+    assert_eq!(plan.run(std::slice::from_ref(&input)).unwrap()[0].as_f32().unwrap(), [2.0, 1.0]);
+    let check_stump = |attribute: AttributeProto, what: &str| {
+        let mut attributes = stump_v5();
+        attributes.retain(|other| other.name != attribute.name);
+        attributes.push(attribute);
+        check(&trees_v5(attributes), what);
+    };
+    let floats = |data: &[f32]| TensorProto { data_type: 1, float_data: data.to_vec(), ..Default::default() };
+    let bytes = |raw: &[u8]| TensorProto { data_type: 2, raw_data: raw.to_vec(), ..Default::default() };
+    check_stump(ints("tree_roots", &[]), "tree_roots");
+    check_stump(ints("tree_roots", &[1]), "no node 1");
+    check_stump(ints("tree_roots", &[-1]), "no node -1");
+    check_stump(ints("tree_roots", &[0, 0]), "belongs to two trees");
+    check_stump(ints("nodes_featureids", &[3]), "read feature 3");
+    check_stump(ints("nodes_featureids", &[-1]), "out of range");
+    check_stump(ints("nodes_truenodeids", &[2]), "no leaf 2");
+    check_stump(ints("nodes_truenodeids", &[i64::MIN]), "no leaf");
+    check_stump(ints("nodes_trueleafs", &[0]), "form a cycle");
+    check_stump(ints("nodes_trueleafs", &[]), "expected 1 values, got 0");
+    check_stump(ints("leaf_targetids", &[0, 1]), "leaf_targetids: 1 is out of range");
+    check_stump(ints("leaf_targetids", &[]), "leaf_weights");
+    check_stump(ints("nodes_missing_value_tracks_true", &[1, 1]), "expected 1 values, got 2");
+    check_stump(tensor("nodes_modes", bytes(&[7])), "unknown mode 7");
+    check_stump(tensor("nodes_modes", bytes(&[6, 6])), "expected 1 values, got 2");
+    check_stump(tensor("nodes_modes", floats(&[6.0])), "expected bytes");
+    check_stump(tensor("nodes_splits", bytes(&[1])), "expected float or double numbers");
+    check_stump(tensor("membership_values", floats(&[])), "a set for each node");
+    check_stump(tensor("membership_values", floats(&[1.0, f32::NAN, 2.0])), "more sets");
+    let torn = TensorProto { data_type: 1, raw_data: vec![0; 7], ..Default::default() };
+    check_stump(tensor("leaf_weights", torn), "leaf_weights");
+    let int = |name: &str, i| AttributeProto { name: name.to_owned(), i, r#type: 2, ..Default::default() };
+    check_stump(int("aggregate_function", 4), "unknown aggregate_function 4");
+    check_stump(int("post_transform", -1), "unknown post_transform -1");
+    check_stump(int("n_targets", 0), "n_targets");
+    for missing in 0..stump_v5().len() {
+        let mut attributes = stump_v5();
+        let name = attributes.remove(missing).name;
+        assert!(Plan::load(&trees_v5(attributes).encode_to_vec(), None, &Limits::default()).is_err(), "{name}");
+    }
 }
 
 #[test]

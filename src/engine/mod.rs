@@ -15,7 +15,6 @@ mod limits;
 mod ml;
 mod native;
 pub mod onnx;
-mod ops;
 mod plan;
 mod tensors;
 mod tract;

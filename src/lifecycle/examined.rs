@@ -10,7 +10,7 @@ use super::model_policy::ModelPolicy;
 use crate::child::Isolation;
 use crate::engine::EngineChoice;
 use crate::model::{ModelName, Version};
-use crate::registry::{Artifact, PolicyFile};
+use crate::registry::{Artifact, PolicyFile, RegistryError};
 use crate::verify::{Candidate, Examiner, Finding, Kept, Refusal, Report};
 
 /// What an operator waits for.
@@ -78,9 +78,12 @@ impl Loader {
         Ok(finding)
     }
 
-    /// The owner's policy for a model.
+    /// The owner's policy for a model; the defaults for a model that is yet to come.
     pub(super) fn policy(&self, model: &ModelName) -> Result<ModelPolicy, LifecycleError> {
-        let text = self.registry.policy_text(model, PolicyFile::Model)?;
+        let text = match self.registry.policy_text(model, PolicyFile::Model) {
+            Err(RegistryError::NoSuchModel { .. }) => None,
+            text => text?,
+        };
         Ok(text.map_or_else(|| Ok(ModelPolicy::default()), |text| ModelPolicy::parse(&text))?)
     }
 

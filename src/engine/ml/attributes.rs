@@ -1,9 +1,9 @@
 //! Reads a node's attributes, strictly: a wrong type or text that is not UTF-8 is an error, not a default.
 
 use crate::engine::kernel::OpError;
-use crate::engine::onnx::{AttributeProto, AttributeType, DataType, GraphProto, NodeProto};
+use crate::engine::onnx::{AttributeProto, AttributeType, GraphProto, NodeProto};
 use crate::engine::tensors;
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
 /// The attributes of one node.
 #[derive(Debug, Clone, Copy)]
@@ -66,26 +66,36 @@ impl<'a> Attributes<'a> {
     /// The numbers of `name`, or of `{name}_as_tensor` where that is given; and whether they are doubles.
     pub(in crate::engine) fn numbers(&self, name: &str) -> Result<(Vec<f64>, bool), OpError> {
         let as_tensor = format!("{name}_as_tensor");
-        let Some(attribute) = self.find(&as_tensor, AttributeType::Tensor)? else {
-            return Ok((self.floats(name)?.iter().map(|&value| f64::from(value)).collect(), false));
-        };
-        let bad = || OpError::Bad(format!("attribute {as_tensor}: expected float or double numbers"));
-        let tensor = attribute.t.as_ref().ok_or_else(bad)?;
-        let raw = tensor.raw_data.as_slice();
-        match DataType::try_from(tensor.data_type) {
-            Ok(DataType::Double) if raw.is_empty() => Ok((tensor.double_data.clone(), true)),
-            Ok(DataType::Double) => {
-                Ok((raw.as_chunks().0.iter().map(|&chunk| f64::from_le_bytes(chunk)).collect(), true))
-            }
-            Ok(DataType::Float) if raw.is_empty() => {
-                Ok((tensor.float_data.iter().map(|&value| f64::from(value)).collect(), false))
-            }
-            Ok(DataType::Float) => {
-                let values = raw.as_chunks().0.iter().map(|&chunk| f64::from(f32::from_le_bytes(chunk)));
-                Ok((values.collect(), false))
-            }
-            _ => Err(bad()),
+        if self.has(&as_tensor) {
+            return self.numbers_of_tensor(&as_tensor);
         }
+        Ok((self.floats(name)?.iter().map(|&value| f64::from(value)).collect(), false))
+    }
+
+    /// The numbers of the tensor `name`, none where it is not given; and whether they are doubles.
+    pub(in crate::engine) fn numbers_of_tensor(&self, name: &str) -> Result<(Vec<f64>, bool), OpError> {
+        match self.named_tensor(name)?.map(Tensor::into_data) {
+            None => Ok((Vec::new(), false)),
+            Some(Data::Fp64(values)) => Ok((values, true)),
+            Some(Data::Fp32(values)) => Ok((values.into_iter().map(f64::from).collect(), false)),
+            Some(_) => OpError::bad(format!("attribute {name}: expected float or double numbers")),
+        }
+    }
+
+    /// The values of the tensor of bytes `name`, none where it is not given.
+    pub(in crate::engine) fn bytes(&self, name: &str) -> Result<Vec<u8>, OpError> {
+        match self.named_tensor(name)?.map(Tensor::into_data) {
+            None => Ok(Vec::new()),
+            Some(Data::Uint8(values)) => Ok(values),
+            Some(_) => OpError::bad(format!("attribute {name}: expected bytes")),
+        }
+    }
+
+    fn named_tensor(&self, name: &str) -> Result<Option<Tensor>, OpError> {
+        self.tensor(name).map_err(|error| match error {
+            OpError::Bad(problem) => OpError::Bad(format!("attribute {name}: {problem}")),
+            unknown @ OpError::Unknown(_) => unknown,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::attributes::Attributes;
 use super::labels::Labels;
-use super::post::{PostTransform, logistic, probit};
+use super::post::{PostTransform, logistic};
 use crate::engine::kernel::{Args, Dim, Fact, Kernel, OpError, Outputs, as_f32, rows_of, tensor};
 use crate::tensor::{Data, Dtype};
 
@@ -204,17 +204,8 @@ impl Kernel for Regressor {
         for row in values.chunks_exact(self.linear.n_features) {
             let start = scores.len();
             self.linear.score(row, &mut scores);
-            post_targets(self.post, &mut scores[start..]);
+            self.post.apply_to_targets(&mut scores[start..]);
         }
         Ok(Outputs::One(tensor(vec![n_rows, n_targets], Data::Fp32(scores))?))
-    }
-}
-
-/// The post-transform of a regression: on one target only PROBIT does something, as in onnxruntime.
-pub(in crate::engine) fn post_targets(post: PostTransform, scores: &mut [f32]) {
-    match (post, scores) {
-        (PostTransform::Probit, [score]) => *score = probit(*score),
-        (_, [_]) => {}
-        (post, scores) => post.apply(scores),
     }
 }

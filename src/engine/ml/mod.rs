@@ -11,6 +11,8 @@ pub(in crate::engine) mod linear;
 mod numeric;
 pub(in crate::engine) mod post;
 mod svm;
+mod tree_kernels;
+mod trees;
 
 use std::sync::Arc;
 
@@ -19,7 +21,7 @@ use super::onnx::NodeProto;
 use attributes::Attributes;
 
 /// Their names.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 16] = [
     "ArrayFeatureExtractor",
     "Binarizer",
     "CategoryMapper",
@@ -33,6 +35,7 @@ pub(super) const NAMES: [&str; 15] = [
     "SVMClassifier",
     "SVMRegressor",
     "Scaler",
+    "TreeEnsemble",
     "TreeEnsembleClassifier",
     "TreeEnsembleRegressor",
 ];
@@ -54,7 +57,10 @@ pub(super) fn kernel(node: &NodeProto) -> Result<Option<Arc<dyn Kernel>>, OpErro
         "SVMClassifier" => Arc::new(svm::Classifier::read(attributes)?),
         "SVMRegressor" => Arc::new(svm::Regressor::read(attributes)?),
         "Scaler" => Arc::new(numeric::Scaler::read(attributes)?),
-        _ => return super::ops::kernel(node),
+        "TreeEnsemble" => Arc::new(tree_kernels::Regressor::read_v5(attributes)?),
+        "TreeEnsembleClassifier" => Arc::new(tree_kernels::Classifier::read(attributes)?),
+        "TreeEnsembleRegressor" => Arc::new(tree_kernels::Regressor::read(attributes)?),
+        _ => return Ok(None),
     };
     Ok(Some(kernel))
 }

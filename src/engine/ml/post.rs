@@ -35,6 +35,15 @@ impl PostTransform {
             Self::SoftmaxZero => softmax_zero(scores),
         }
     }
+
+    /// The same for the targets of a regression: on one target only PROBIT does something, as in onnxruntime.
+    pub(in crate::engine) fn apply_to_targets(self, scores: &mut [f32]) {
+        match (self, scores) {
+            (Self::Probit, [score]) => *score = probit(*score),
+            (_, [_]) => {}
+            (post, scores) => post.apply(scores),
+        }
+    }
 }
 
 /// 1 / (1 + e^-x), without overflow.

@@ -1,1 +1,0 @@
-pub(super) use crate::engine::ml::linear::post_targets;
