@@ -50,8 +50,7 @@ main -> cli
 const HOMES: &[(&str, &[&str])] = &[
     ("tract_onnx", &["engine"]),
     ("axum", &["http", "app"]),
-    ("tower", &["http", "app"]),
-    ("tower_http", &["http", "app"]),
+    ("tower", &["http"]),
     ("hyper", &["app"]),
     ("hyper_util", &["app"]),
     ("prometheus", &["metrics"]),

@@ -75,12 +75,19 @@ pub(super) struct Job {
     pub(super) deadline: Instant,
     pub(super) queued: Instant,
     pub(super) reply: oneshot::Sender<Result<Outputs, RunError>>,
+    /// The outputs of its rows so far: a large request runs in pieces.
+    pub(super) pieces: Vec<Vec<Tensor>>,
+    pub(super) rows_done: usize,
 }
 
 impl Job {
     /// Whether nobody waits for the answer any more.
     fn is_void(&self, now: Instant) -> bool {
         self.reply.is_closed() || self.deadline <= now
+    }
+
+    fn rows_left(&self) -> usize {
+        self.inputs.n_rows() - self.rows_done
     }
 
     /// Tells a caller whose timer has not fired yet what it is about to find out.
@@ -133,7 +140,7 @@ impl Lane {
     /// [`RunError`] where the queue is full, the deadline passes, the pool has stopped or the engine fails.
     pub async fn run(self: &Arc<Self>, inputs: Checked, deadline: Instant) -> Result<Outputs, RunError> {
         let (reply, answer) = oneshot::channel();
-        self.admit(Job { inputs, deadline, queued: Instant::now(), reply })?;
+        self.admit(Job { inputs, deadline, queued: Instant::now(), reply, pieces: Vec::new(), rows_done: 0 })?;
         match tokio::time::timeout_at(deadline.into(), answer).await {
             Err(_) => Err(RunError::Deadline),
             Ok(Ok(result)) => result,
@@ -235,6 +242,7 @@ impl Lane {
                 job.expire();
                 continue;
             }
+            // All rows of a request that runs in pieces count each time, so that it is alone.
             let rows = job.inputs.n_rows();
             if !jobs.is_empty() && (!self.options.coalesce || self.options.batch_rows_max < n_rows + rows) {
                 queue.push_front(job);
@@ -248,10 +256,19 @@ impl Lane {
     }
 
     /// Runs `jobs` on compute thread `worker` and answers each.
-    pub(super) fn execute(&self, worker: usize, jobs: Vec<Job>) {
+    pub(super) fn execute(self: &Arc<Self>, worker: usize, mut jobs: Vec<Job>) {
         let started = Instant::now();
-        for job in &jobs {
+        for job in jobs.iter().filter(|job| job.rows_done == 0) {
             self.version_metrics.queue_duration.observe(seconds(started.duration_since(job.queued)));
+        }
+        if self.options.coalesce
+            && let Some(job) = jobs.pop_if(|job| self.options.batch_rows_max < job.inputs.n_rows())
+        {
+            // It was taken alone.
+            if let Some(answered) = self.run_pieces(job) {
+                self.observe_and_hand_on(worker, answered);
+            }
+            return;
         }
         let joined = if let [_, _, ..] = jobs.as_slice() { self.run_joined(&jobs) } else { None };
         let answered: Vec<_> = match joined {
@@ -279,6 +296,44 @@ impl Lane {
     pub(super) fn observe_and_hand_on(&self, worker: usize, (inputs, outputs): Answered) {
         self.observe(worker, &inputs, &outputs);
         self.hand_on(inputs, outputs);
+    }
+
+    /// Runs the next rows of a request that is larger than a batch. Then it goes to the end of the queue, where small requests
+    /// that came meanwhile are before it, and where it is dropped if its caller went away.
+    fn run_pieces(self: &Arc<Self>, mut job: Job) -> Option<Answered> {
+        loop {
+            let rows = job.rows_done..(job.rows_done + self.options.batch_rows_max).min(job.inputs.n_rows());
+            let inputs: Vec<_> = job.inputs.tensors().iter().map(|input| input.slice_rows(rows.clone())).collect();
+            match self.run_plan(&inputs, rows.len()) {
+                Ok(outputs) => job.pieces.push(outputs),
+                Err(error) => return self.answer(job, Err(error)),
+            }
+            job.rows_done = rows.end;
+            if job.rows_left() == 0 {
+                let pieces = std::mem::take(&mut job.pieces);
+                let outputs = gather(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+                // Pieces whose outputs differ in shape do not make one answer.
+                let outputs = outputs.map_or_else(|| self.run_plan(job.inputs.tensors(), job.inputs.n_rows()), Ok);
+                return self.answer(job, outputs);
+            }
+            job = self.put_back(job)?;
+        }
+    }
+
+    /// Queues what is left of `job`; gives it back where the pool has stopped, which finishes what it has begun.
+    fn put_back(self: &Arc<Self>, job: Job) -> Option<Job> {
+        if self.pool.is_stopped() {
+            return Some(job);
+        }
+        self.locked().push_back(job);
+        self.model_metrics.queue_len.inc();
+        if !self.is_ready.swap(true, Ordering::AcqRel) && !self.pool.wake(self) {
+            self.is_ready.store(false, Ordering::Release);
+            let job = self.locked().pop_back();
+            self.note_gone(usize::from(job.is_some()));
+            return job;
+        }
+        None
     }
 
     fn run_joined(&self, jobs: &[Job]) -> Option<Vec<Vec<Tensor>>> {

@@ -26,6 +26,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::with_rows_here_max(0)
+    }
+
+    fn with_rows_here_max(rows_here_max: usize) -> Self {
         let model =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models/diabetes_ridge/model.onnx");
         let plan = Arc::new(Plan::load(&std::fs::read(model).unwrap(), None, &Limits::default()).unwrap());
@@ -33,7 +37,7 @@ impl Bench {
         let pool = Pool::start(PoolOptions { threads: 1 }, &metrics).unwrap();
         let (let_go, held) = channel();
         let lane = |version: u64, observer: Option<Arc<dyn Observe>>| {
-            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true, rows_here_max: 0 };
+            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true, rows_here_max };
             let version = metrics.version("m", version, 1);
             let lane_metrics =
                 LaneMetrics { all: Arc::clone(&metrics), model: metrics.model("m"), version, observer, tap: None };
@@ -43,10 +47,12 @@ impl Bench {
         Self { pool, lanes, let_go }
     }
 
-    fn inputs(&self) -> Checked {
+    /// Rows that differ.
+    fn inputs(&self, n_rows: usize) -> Checked {
         let input = |spec: &TensorSpec| {
             let width = spec.row_len().unwrap();
-            let tensor = Tensor::new(vec![1, width], Data::Fp32(vec![0.5; width])).unwrap();
+            let values = (0..n_rows * width).map(|at| f32::from(u16::try_from(at % 977).unwrap()) / 977.0).collect();
+            let tensor = Tensor::new(vec![n_rows, width], Data::Fp32(values)).unwrap();
             NamedTensor { name: spec.name.clone(), tensor }
         };
         let signature = self.lanes[0].plan.signature();
@@ -55,7 +61,7 @@ impl Bench {
 
     /// Asks lane `lane` for a prediction within a minute, on a task of its own.
     fn ask(&self, lane: usize) -> tokio::task::JoinHandle<Result<Outputs, RunError>> {
-        let (lane, inputs) = (Arc::clone(&self.lanes[lane]), self.inputs());
+        let (lane, inputs) = (Arc::clone(&self.lanes[lane]), self.inputs(1));
         tokio::spawn(async move { lane.run(inputs, Instant::now() + Duration::from_secs(60)).await })
     }
 
@@ -68,13 +74,21 @@ impl Bench {
 async fn a_caller_whose_deadline_passes_in_the_queue_is_never_told_that_the_server_stops() {
     let bench = Bench::new();
     for _ in 0..200 {
-        let result = bench.lanes[1].run(bench.inputs(), Instant::now()).await;
+        let result = bench.lanes[1].run(bench.inputs(1), Instant::now()).await;
         assert!(matches!(result, Err(RunError::Deadline)), "{result:?}");
     }
     // A thread that finds the job first answers for the timer.
     let (reply, answer) = oneshot::channel();
     let now = Instant::now();
-    bench.lanes[1].locked().push_back(Job { inputs: bench.inputs(), deadline: now, queued: now, reply });
+    let inputs = bench.inputs(1);
+    bench.lanes[1].locked().push_back(Job {
+        inputs,
+        deadline: now,
+        queued: now,
+        reply,
+        pieces: Vec::new(),
+        rows_done: 0,
+    });
     assert!(bench.lanes[1].take().0.is_empty());
     assert!(matches!(answer.await, Ok(Err(RunError::Deadline))));
 }
@@ -109,4 +123,65 @@ async fn an_answer_waits_for_no_observation_and_the_queue_is_counted_over_all_ve
     drop(bench.let_go);
     other.await.unwrap().unwrap();
     assert_eq!(bench.lanes[0].model_metrics.queue_len.get(), 0);
+}
+
+#[test]
+fn a_large_request_runs_in_pieces_and_lets_small_ones_go_first() {
+    let bench = Bench::new();
+    let lane = &bench.lanes[1];
+    // The pool is not told: this test takes and runs what is queued.
+    lane.is_ready.store(true, Ordering::Release);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let ask = |n_rows: usize| {
+        let (reply, answer) = oneshot::channel();
+        let job = Job {
+            inputs: bench.inputs(n_rows),
+            deadline,
+            queued: Instant::now(),
+            reply,
+            pieces: Vec::new(),
+            rows_done: 0,
+        };
+        lane.locked().push_back(job);
+        lane.model_metrics.queue_len.inc();
+        answer
+    };
+    let (mut large, mut small) = (ask(150), ask(1));
+    let run_next = || lane.execute(0, lane.take().0);
+    run_next();
+    assert!(large.try_recv().is_err() && small.try_recv().is_err(), "64 rows of the large one");
+    run_next();
+    assert!(large.try_recv().is_err());
+    assert_eq!(small.try_recv().unwrap().unwrap()[0].n_rows(), 1);
+    run_next();
+    run_next();
+    let outputs = large.try_recv().unwrap().unwrap();
+    assert_eq!(*outputs, lane.plan.run(bench.inputs(150).tensors()).unwrap());
+    assert_eq!(bench.queue_len(), 0);
+    drop(ask(150));
+    run_next();
+    assert!(lane.locked().is_empty(), "nobody waits for it");
+}
+
+#[test]
+fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_any_more() {
+    let bench = Bench::with_rows_here_max(4);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let lane = &bench.lanes[0];
+    assert!(lane.run_here(bench.inputs(1), deadline).is_err(), "not lent");
+    let let_go = bench.let_go.clone();
+    bench.pool.lend(|| {
+        assert!(lane.run_here(bench.inputs(5), deadline).is_err(), "long");
+        assert!(matches!(lane.run_here(bench.inputs(1), Instant::now()), Ok(Err(RunError::Deadline))));
+        let outputs = lane.run_here(bench.inputs(4), deadline).unwrap().unwrap();
+        assert_eq!(outputs[0].n_rows(), 4);
+        lane.is_ready.store(true, Ordering::Release);
+        assert!(lane.run_here(bench.inputs(1), deadline).is_err(), "others wait");
+        lane.is_ready.store(false, Ordering::Release);
+        // The observation waits for this; it would wait for ever if it came before the end of the loan.
+        let_go.send(()).unwrap();
+    });
+    assert_eq!(lane.version_metrics.rows.get(), 4);
+    bench.pool.stop();
+    assert!(bench.pool.lend(|| lane.run_here(bench.inputs(1), deadline).is_err()), "stopped");
 }

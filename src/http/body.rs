@@ -132,7 +132,7 @@ pub(super) struct BodyLimits<'a> {
 /// others leave no room.
 pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
     headers: &HeaderMap,
-    mut body: B,
+    body: &mut B,
     limits: BodyLimits<'_>,
 ) -> Result<ReadBody, ApiError> {
     let BodyLimits { bytes_max, total, stall, budget } = limits;
@@ -145,7 +145,7 @@ pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
     let share = Share { budget, held: None };
     let mut reading = Reading { declared, bytes_max, share, first: Bytes::new(), joined: BytesMut::new() };
     // A small body is there with its head, or as soon as the connection has been looked at once more: no timer for that.
-    if reading.read_at_hand(&mut body).await? {
+    if reading.read_at_hand(body).await? {
         return Ok(reading.into_body());
     }
     let rest = async {
@@ -266,7 +266,9 @@ mod tests {
     async fn a_body_is_limited_in_size_and_time() {
         let limits = BodyLimits { bytes_max: 4, stall: Duration::from_millis(20), total: None, budget: None };
         let none = HeaderMap::new();
-        let read = async |headers: &HeaderMap, body, limits| read(headers, body, limits).await.map(|body| body.bytes);
+        let read = async |headers: &HeaderMap, mut body: Body, limits| {
+            read(headers, &mut body, limits).await.map(|body| body.bytes)
+        };
         assert_eq!(read(&none, Body::from("1234"), limits).await.unwrap(), "1234");
         assert_eq!(read(&none, Body::from("12345"), limits).await, Err(ApiError::TooLarge { limit: 4 }));
         let parts = futures_util::stream::iter(["12", "34"].map(Ok::<_, std::io::Error>));
@@ -281,7 +283,7 @@ mod tests {
         let budget = BodyBudget::new(200 << 10);
         let (stall, bytes_max) = (Duration::from_secs(1), 1 << 20);
         let limits = BodyLimits { bytes_max, stall, total: None, budget: Some(&budget) };
-        let read = async |n_bytes: usize| read(&HeaderMap::new(), Body::from(vec![b' '; n_bytes]), limits).await;
+        let read = async |n_bytes: usize| read(&HeaderMap::new(), &mut Body::from(vec![b' '; n_bytes]), limits).await;
         let held = read(150 << 10).await.unwrap();
         assert_eq!(read(100 << 10).await.unwrap_err(), ApiError::Overloaded { retry_after_s: 1 });
         assert!(read(SMALL_BYTES_MAX).await.is_ok());

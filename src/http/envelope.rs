@@ -5,7 +5,8 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
-use http::{HeaderValue, Method, Request, Version, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Version, header};
 use uuid::{Builder, Uuid};
 
 use super::error::ApiError;
@@ -71,10 +72,10 @@ pub(super) struct Access {
 }
 
 impl Access {
-    pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
+    pub(super) fn of(head: &Parts) -> Option<Self> {
         tracing::enabled!(target: "gudgeon::access", tracing::Level::DEBUG).then(|| Self {
-            method: request.method().clone(),
-            path: request.uri().path().chars().take(LOGGED_PATH_CHARS_MAX).collect(),
+            method: head.method.clone(),
+            path: head.uri.path().chars().take(LOGGED_PATH_CHARS_MAX).collect(),
             started: Instant::now(),
         })
     }
@@ -94,11 +95,11 @@ impl Access {
 ///
 /// # Errors
 /// [`ApiError::BrokenHead`], [`ApiError::HeadersTooLarge`].
-pub(super) fn check_head<B>(request: &Request<B>) -> Result<(), ApiError> {
-    let headers = request.headers();
+pub(super) fn check_head(head: &Parts) -> Result<(), ApiError> {
+    let headers = &head.headers;
     let mut hosts = headers.get_all(header::HOST).iter();
-    let is_missing = hosts.next().is_none() && request.uri().authority().is_none();
-    if (is_missing && request.version() == Version::HTTP_11) || hosts.next().is_some() {
+    let is_missing = hosts.next().is_none() && head.uri.authority().is_none();
+    if (is_missing && head.version == Version::HTTP_11) || hosts.next().is_some() {
         return Err(ApiError::BrokenHead("expected one host field"));
     }
     // Another coding would be taken for JSON, or read otherwise than by the proxy in front.
@@ -118,6 +119,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use http::Request;
 
     #[test]
     fn ids_are_version_7_and_differ_on_every_thread() {
@@ -132,7 +134,7 @@ mod tests {
     fn a_head_over_the_limit_or_with_two_hosts_is_refused() {
         let check = |fields: &[(&str, &str)]| {
             let request = fields.iter().fold(Request::get("/"), |request, &(name, value)| request.header(name, value));
-            check_head(&request.body(()).unwrap())
+            check_head(&request.body(()).unwrap().into_parts().0)
         };
         let long = "x".repeat(HEADER_BYTES_MAX);
         assert_eq!(check(&[("host", "h")]), Ok(()));

@@ -11,6 +11,7 @@ use axum::extract::ConnectInfo;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, header};
 use tower::ServiceExt as _;
 
@@ -63,12 +64,16 @@ impl Front {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let metrics = &self.state.metrics;
-        let id = RequestId::of(request.headers().get(REQUEST_ID));
-        let access = Access::of(&request);
-        let mut response = match check_head(&request) {
+        let (parts, body) = request.into_parts();
+        let id = RequestId::of(parts.headers.get(REQUEST_ID));
+        let access = Access::of(&parts);
+        let mut response = match check_head(&parts) {
             Err(error) => error.into_response(),
-            Ok(()) => contained(self.routed(request, peer, &id), metrics, &id).await,
+            Ok(()) => {
+                // By reference: a request would be copied once more for every future that it is handed down to.
+                let mut request = Some((parts, body));
+                contained(self.routed(&mut request, peer, &id), &self.state.metrics, &id).await
+            }
         };
         if let Some(access) = access {
             access.log(&id, &response);
@@ -81,16 +86,19 @@ impl Front {
         response
     }
 
-    async fn routed<B>(&self, request: Request<B>, peer: SocketAddr, id: &RequestId) -> Response
+    async fn routed<B>(&self, request: &mut Option<(Parts, B)>, peer: SocketAddr, id: &RequestId) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        if let Some((model, face)) = prediction(self.listener, &request) {
+        if let Some((parts, body)) = request
+            && let Some((model, face)) = prediction(self.listener, parts)
+        {
             let target = predict::find(&self.state, model).map(|slot| (slot, Pick::Champion));
-            return predict::answer(&self.state, target, request, (face, Some(id))).await;
+            return predict::answer(&self.state, target, (&parts.headers, body), (face, Some(id))).await;
         }
-        let mut request = request.map(Body::new);
+        let Some((parts, body)) = request.take() else { return ApiError::Internal.into_response() };
+        let mut request = Request::from_parts(parts, Body::new(body));
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(id.clone());
         // Boxed: the future of a prediction need not be as large as that of a route.
@@ -110,11 +118,11 @@ async fn contained(route: impl Future<Output = Response>, metrics: &Metrics, id:
 
 /// The model and the face of a request for a prediction by the active version, which most requests are: it needs no router
 /// to be found. What is written in any other way than the plain one is for the router.
-fn prediction<B>(listener: Listener, request: &Request<B>) -> Option<(&str, Face)> {
-    if listener != Listener::Http || request.method() != Method::POST {
+fn prediction(listener: Listener, head: &Parts) -> Option<(&str, Face)> {
+    if listener != Listener::Http || head.method != Method::POST {
         return None;
     }
-    let path = request.uri().path();
+    let path = head.uri.path();
     let v1 = || Some((path.strip_prefix("/v1/models/")?.strip_suffix(":predict")?, Face::V1));
     let v2 = || Some((path.strip_prefix("/v2/models/")?.strip_suffix("/infer")?, Face::V2));
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -140,9 +148,9 @@ mod tests {
 
     #[track_caller]
     fn check(method: Method, path: &str, expected: Option<(&str, Face)>) {
-        let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        assert_eq!(prediction(Listener::Http, &request), expected);
-        assert_eq!(prediction(Listener::Ops, &request), None);
+        let (head, ()) = Request::builder().method(method).uri(path).body(()).unwrap().into_parts();
+        assert_eq!(prediction(Listener::Http, &head), expected);
+        assert_eq!(prediction(Listener::Ops, &head), None);
     }
 
     #[test]

@@ -75,18 +75,19 @@ pub(super) fn find(state: &AppState, name: &str) -> Result<Arc<Slot>, ApiError> 
 pub(super) async fn answer_routed(
     state: &AppState,
     target: Result<(Arc<Slot>, Pick), ApiError>,
-    mut request: Request<Body>,
+    request: Request<Body>,
     face: Face,
 ) -> Response {
-    let id = request.extensions_mut().remove::<RequestId>();
-    answer(state, target, request, (face, id.as_ref())).await
+    let (parts, mut body) = request.into_parts();
+    let id = parts.extensions.get::<RequestId>();
+    answer(state, target, (&parts.headers, &mut body), (face, id)).await
 }
 
 /// Answers a prediction request on a face, with its id.
 pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
     state: &AppState,
     target: Result<(Arc<Slot>, Pick), ApiError>,
-    request: Request<B>,
+    request: (&HeaderMap, &mut B),
     (face, id): (Face, Option<&RequestId>),
 ) -> Response {
     let (slot, pick) = match target {
@@ -97,9 +98,10 @@ pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
         }
     };
     let _in_flight = Held::new(&slot.metrics().in_flight);
+    let headers = request.0;
     let received = Received::read(state, request, (face, id)).await;
     let started = Instant::now();
-    let headers = received.as_ref().ok().map(|received| &received.headers);
+    let headers = received.is_ok().then_some(headers);
     let Route { servable, canary } = match pick.route(&slot, headers) {
         Ok(route) => route,
         Err(error) => {
@@ -210,7 +212,6 @@ impl Drop for Counted<'_> {
 /// A request that has arrived in full.
 struct Received<'a> {
     body: ReadBody,
-    headers: HeaderMap,
     timeout: Duration,
     face: Face,
     id: Option<&'a RequestId>,
@@ -219,24 +220,23 @@ struct Received<'a> {
 impl<'a> Received<'a> {
     async fn read<B: HttpBody<Data = Bytes> + Unpin>(
         state: &AppState,
-        request: Request<B>,
+        (headers, body): (&HeaderMap, &mut B),
         (face, id): (Face, Option<&'a RequestId>),
     ) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        if face == Face::V2 && parts.headers.contains_key(HEADER_LENGTH) {
+        if face == Face::V2 && headers.contains_key(HEADER_LENGTH) {
             return Err(ApiError::BinaryTensors);
         }
-        body::expect_json(&parts.headers)?;
+        body::expect_json(headers)?;
         let options = &state.options;
-        let timeout = timeout(&parts.headers, options.request_timeout, face)?;
+        let timeout = timeout(headers, options.request_timeout, face)?;
         let limits = BodyLimits {
             bytes_max: options.body_bytes_max,
             stall: options.body_timeout,
             total: Some(options.body_timeout),
             budget: Some(&state.body_budget),
         };
-        let body = body::read(&parts.headers, body, limits).await?;
-        Ok(Self { body, headers: parts.headers, timeout, face, id })
+        let body = body::read(headers, body, limits).await?;
+        Ok(Self { body, timeout, face, id })
     }
 
     async fn predict(&self, state: &AppState, servable: &Servable, times: Times) -> Result<Vec<u8>, ApiError> {

@@ -193,11 +193,11 @@ pub(super) async fn steer(
         (_, None) => return Err(ApiError::Method { allow: Some("GET, HEAD") }),
     };
     let model = model_name(name)?;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     body::expect_json(&parts.headers)?;
     let stall = state.options.body_timeout;
     let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall), budget: None };
-    let body = body::read(&parts.headers, body, limits).await?.bytes;
+    let body = body::read(&parts.headers, &mut body, limits).await?.bytes;
     let actor = actor(&parts)?;
     let digest = operations::digest(&parts, &actor, &body);
     let tracked = begin(&state.lifecycle, verb, &body, (model, actor, digest))?;
@@ -276,7 +276,7 @@ pub(super) async fn register(
     request: Request,
 ) -> Result<Response, ApiError> {
     let model = model_name(&model)?;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let query = Query::<RegisterQuery>::try_from_uri(&parts.uri).map_err(|_| {
         let expected = "label, reason and activate (true or false)";
         ApiError::BadInput { face: Face::V1, mismatch: Mismatch::new("query", expected, "another form") }
@@ -286,7 +286,7 @@ pub(super) async fn register(
     let options = &state.options;
     let (bytes_max, stall) = (options.upload_bytes_max, options.body_timeout);
     let limits = BodyLimits { bytes_max, stall, total: None, budget: None };
-    let graph = body::read(&parts.headers, body, limits).await?.bytes;
+    let graph = body::read(&parts.headers, &mut body, limits).await?.bytes;
     let actor = actor(&parts)?;
     let digest = heavy(graph.len(), || operations::digest(&parts, &actor, &graph));
     let name = model.clone();

@@ -134,11 +134,11 @@ struct IndexRequest {
 
 /// The repository's index. tritonclient sends an empty body.
 pub(in crate::http) async fn index(State(state): State<Arc<AppState>>, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     body::expect_json(&parts.headers)?;
     let stall = state.options.body_timeout;
     let limits = BodyLimits { bytes_max: INDEX_BYTES_MAX, stall, total: Some(stall), budget: None };
-    let body = body::read(&parts.headers, body, limits).await?.bytes;
+    let body = body::read(&parts.headers, &mut body, limits).await?.bytes;
     let expected = "an object with \"ready\", or nothing";
     let IndexRequest { ready } =
         if body.is_empty() { IndexRequest::default() } else { parse_small(&body, Face::V2, expected)? };
