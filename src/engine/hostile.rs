@@ -494,4 +494,10 @@ fn a_run_that_would_hold_too_many_values_is_an_error() {
         let error = run(side).unwrap_err().to_string();
         assert!(error.contains("run_values_max"), "{error}");
     }
+    let wide =
+        TensorProto { int64_data: vec![1 << 15, 1 << 15], dims: vec![2], ..graph(&mut model).initializer[0].clone() };
+    graph(&mut model).initializer[0] = wide;
+    graph(&mut model).node =
+        vec![node("ConstantOfShape", &["flat"], &["z"], vec![]), node("Mul", &["x", "z"], &["y"], vec![])];
+    check(&model, "run_values_max");
 }

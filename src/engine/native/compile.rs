@@ -35,7 +35,14 @@ pub(super) type Named = Vec<(String, Fact)>;
 /// Compiles `graph`. Of its inputs, `lent` are read in place, and `owned` are given to the run as its own.
 pub(super) fn compile(graph: &GraphProto, setting: Setting, lent: Named, owned: Named) -> Result<Program, OpError> {
     let n_slots = owned.len();
-    let mut compiler = Compiler { setting, values: HashMap::new(), steps: Vec::new(), constants: Vec::new(), n_slots };
+    let mut compiler = Compiler {
+        setting,
+        values: HashMap::new(),
+        steps: Vec::new(),
+        constants: Vec::new(),
+        n_slots,
+        room: setting.values_max,
+    };
     for tensor in &graph.initializer {
         let value = compiler.constant(
             tensors::read(tensor).map_err(|error| at(&format!("initializer {}", shown(&tensor.name)), error))?,
@@ -67,6 +74,8 @@ struct Compiler {
     steps: Vec<Step>,
     constants: Vec<Arc<Tensor>>,
     n_slots: usize,
+    /// How many values may be computed at load yet.
+    room: usize,
 }
 
 impl Compiler {
@@ -130,8 +139,7 @@ impl Compiler {
 
     /// Runs a node whose arguments are the same in every run.
     fn fold(&mut self, proto: &NodeProto, run: &super::node::Run, sources: &[Source]) -> Result<(), OpError> {
-        let room = self.setting.values_max;
-        let mut frame = Frame { inputs: &[], constants: &self.constants, slots: Vec::new(), room };
+        let mut frame = Frame { inputs: &[], constants: &self.constants, slots: Vec::new(), room: self.room };
         let outputs = run(&mut Args { sources, frame: &mut frame }).map_err(OpError::Bad)?;
         let outputs = match outputs {
             Outputs::One(tensor) => vec![tensor],
@@ -139,6 +147,8 @@ impl Compiler {
             Outputs::Many(tensors) => tensors,
         };
         for (name, tensor) in proto.output.iter().zip(outputs) {
+            let room = self.room.checked_sub(tensor.data().len());
+            self.room = room.ok_or_else(|| OpError::Bad("more values at load than run_values_max".to_owned()))?;
             let value = self.constant(tensor);
             self.values.insert(name.clone(), value);
         }

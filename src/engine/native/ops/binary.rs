@@ -185,7 +185,6 @@ pub(in crate::engine::native) fn div(node: &Node<'_>) -> Result<Built, OpError> 
     Ok(Built { run: Box::new(checked), facts })
 }
 
-#[expect(clippy::float_cmp, reason = "a rest is 0 or it is not")]
 pub(in crate::engine::native) fn modulo(node: &Node<'_>) -> Result<Built, OpError> {
     let Built { run, facts } = if node.flag("fmod", false)? {
         arithmetic(node, |a, b| a % b, |a, b| a % b, |a, b| a.checked_rem(b).unwrap_or_default())?
