@@ -27,6 +27,9 @@ impl OpError {
     }
 }
 
+/// The limit that messages name where a run or a load asks for too many values at once.
+pub(super) const VALUES_LIMIT: &str = "run_values_max";
+
 /// The size of one axis, as far as it is known before the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dim {
@@ -182,7 +185,7 @@ impl Args<'_, '_> {
         let product = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let room = self.frame.room;
         product.filter(|&n_values| n_values <= room).ok_or_else(|| {
-            format!("a tensor of shape {shape:?} is over what a run may still hold ({room} values, run_values_max)")
+            format!("a tensor of shape {shape:?} is over what a run may still hold ({room} values, {VALUES_LIMIT})")
         })
     }
 }

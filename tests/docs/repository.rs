@@ -55,6 +55,8 @@ fn resolved(folder: &str, file: &str) -> String {
 /// The anchors of a page's headings, as GitHub makes them.
 fn anchors(page: &str) -> Vec<String> {
     let slug = |heading: &str| {
+        // `&lt;` is a sign, not letters.
+        let heading = heading.replace("&lt;", "").replace("&gt;", "");
         let kept = heading.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
         kept.map(|char| if char == ' ' { '-' } else { char.to_ascii_lowercase() }).collect::<String>()
     };

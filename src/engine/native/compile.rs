@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::node::Node;
 use super::program::{Program, Step};
 use super::registry;
-use crate::engine::kernel::{Args, Fact, Frame, OpError, Outputs, Source};
+use crate::engine::kernel::{Args, Fact, Frame, OpError, Outputs, Source, VALUES_LIMIT};
 use crate::engine::onnx::{GraphProto, NodeProto};
 use crate::engine::tensors;
 use crate::engine::validate::shown;
@@ -148,7 +148,7 @@ impl Compiler {
         };
         for (name, tensor) in proto.output.iter().zip(outputs) {
             let room = self.room.checked_sub(tensor.data().len());
-            self.room = room.ok_or_else(|| OpError::Bad("more values at load than run_values_max".to_owned()))?;
+            self.room = room.ok_or_else(|| OpError::Bad(format!("more values at load than {VALUES_LIMIT}")))?;
             let value = self.constant(tensor);
             self.values.insert(name.clone(), value);
         }

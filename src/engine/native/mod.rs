@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::EngineError;
 use super::engines::{Declined, Engine, EngineName, Loaded, Runnable, Source, declares_one_row, shape};
-use super::kernel::{self, Dim, Fact, OpError};
+use super::kernel::{self, Dim, Fact, OpError, VALUES_LIMIT};
 use super::onnx::{GraphProto, ModelProto, NodeProto};
 use crate::tensor::{Dtype, Tensor};
 use program::Program;
@@ -73,6 +73,9 @@ impl Engine for Native {
         }
         let program = compiled(source).map_err(|error| match error {
             OpError::Unknown(what) => Declined::Lacks(what),
+            OpError::Bad(problem) if problem.contains(VALUES_LIMIT) => {
+                Declined::Error(EngineError::OutOfMemory(problem))
+            }
             OpError::Bad(problem) => Declined::Error(EngineError::invalid("graph", problem)),
         })?;
         let facts = || program.outputs.iter().map(|(_, fact)| fact);
@@ -141,7 +144,11 @@ pub(super) fn run_alone(proto: &ModelProto, inputs: &[Tensor]) -> Result<Vec<Ten
 
 impl Runnable for Compiled {
     fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
-        let mut outputs = self.program.run(inputs, Vec::new()).map_err(EngineError::Run)?;
+        let failed = |problem: String| match problem.contains(VALUES_LIMIT) {
+            true => EngineError::OutOfMemory(problem),
+            false => EngineError::Run(problem),
+        };
+        let mut outputs = self.program.run(inputs, Vec::new()).map_err(failed)?;
         for (output, cast) in outputs.iter_mut().zip(&self.casts) {
             if let Some(dtype) = cast {
                 let data = ops::cast::cast(output, *dtype).map_err(EngineError::Run)?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::node::Run;
-use crate::engine::kernel::{Args, Fact, Frame, Outputs, Source};
+use crate::engine::kernel::{Args, Fact, Frame, Outputs, Source, VALUES_LIMIT};
 use crate::tensor::Tensor;
 
 /// One operator with the places of its arguments and outputs.
@@ -74,7 +74,7 @@ fn store(step: &Step, frame: &mut Frame<'_>, index: usize, tensor: Tensor) -> Re
     let Some(Some(slot)) = step.targets.get(index) else { return Ok(()) };
     let room = frame.room.checked_sub(tensor.data().len());
     frame.room = room.ok_or_else(|| {
-        format!("{} values more than a run may hold at once (run_values_max)", tensor.data().len() - frame.room)
+        format!("{} values more than a run may hold at once ({VALUES_LIMIT})", tensor.data().len() - frame.room)
     })?;
     frame.slots[*slot] = Some(tensor);
     Ok(())
