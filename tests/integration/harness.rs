@@ -52,11 +52,12 @@ impl TestRegistry {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// The sample registry: `flights` with its versions and policies, without its data and the gate that needs them.
+    /// The sample registry: `flights` with its versions and policies, without its data and the gate that needs them, and
+    /// without what a server that someone ran on it has left.
     pub(crate) fn flights() -> Self {
         let registry = Self::empty();
         let (from, to) = (repository("models/flights"), registry.path().join("flights"));
-        copy(&from, &to, &|name| !matches!(name, "data" | "gate.toml"));
+        copy(&from, &to, &|name| !matches!(name, "data" | "gate.toml" | ".verified"));
         registry
     }
 
