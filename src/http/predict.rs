@@ -252,7 +252,7 @@ impl<'a> Received<'a> {
             Err(inputs) => Box::pin(servable.predict(inputs, times.deadline())).await,
         };
         let outputs = result.map_err(failed)?;
-        self.encode(servable, (&outputs, n_rows), &form)
+        encode(servable, (&outputs, n_rows), &form)
     }
 
     /// As [`Self::predict`]; large bodies wait for their turns at being read and written.
@@ -261,7 +261,7 @@ impl<'a> Received<'a> {
         let n_rows = inputs.n_rows();
         let result = servable.predict(inputs, times.deadline()).await;
         let outputs = result.map_err(|error| self.failed(error, servable, times))?;
-        self.in_turn(state, times, || self.encode(servable, (&outputs, n_rows), &form)).await?
+        self.in_turn(state, times, || encode(servable, (&outputs, n_rows), &form)).await?
     }
 
     fn decode(&self, state: &AppState, servable: &Servable) -> Result<(Checked, AnswerForm), ApiError> {
@@ -281,22 +281,6 @@ impl<'a> Received<'a> {
         };
         let checked = signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })?;
         Ok((checked, form))
-    }
-
-    fn encode(
-        &self,
-        servable: &Servable,
-        (outputs, n_rows): (&[Tensor], usize),
-        form: &AnswerForm,
-    ) -> Result<Vec<u8>, ApiError> {
-        let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
-        let written = match form {
-            AnswerForm::V1(form) => v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form }),
-            AnswerForm::V2 { id, wanted } => {
-                v2::encode(&v2::InferAnswer { model, version, id: id.as_deref(), signature, outputs, wanted })
-            }
-        };
-        written.map_err(|_| ApiError::Internal)
     }
 
     /// Reads or writes large JSON in its turn, so that the cores are not shared by all such bodies at once.
@@ -319,6 +303,18 @@ impl<'a> Received<'a> {
             }
         }
     }
+}
+
+/// Writes an answer.
+fn encode(servable: &Servable, (outputs, n_rows): (&[Tensor], usize), form: &AnswerForm) -> Result<Vec<u8>, ApiError> {
+    let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
+    let written = match form {
+        AnswerForm::V1(form) => v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form }),
+        AnswerForm::V2 { id, wanted } => {
+            v2::encode(&v2::InferAnswer { model, version, id: id.as_deref(), signature, outputs, wanted })
+        }
+    };
+    written.map_err(|_| ApiError::Internal)
 }
 
 /// How a request wants its answer written.
