@@ -1,17 +1,6 @@
-//! Joins the inputs of several requests into one batch, and takes the outputs apart again.
+//! Takes the outputs of a batch of several requests apart again.
 
 use crate::tensor::Tensor;
-
-/// Joins requests on axis 0: `requests[r][i]` is input `i` of request `r`. `None` where they do not fit together (a
-/// variable dimension behind axis 0 differs).
-pub(super) fn gather(requests: &[&[Tensor]]) -> Option<Vec<Tensor>> {
-    let n_inputs = requests.first()?.len();
-    let input = |index: usize| {
-        let parts: Option<Vec<&Tensor>> = requests.iter().map(|inputs| inputs.get(index)).collect();
-        Tensor::concat_rows(&parts?).ok()
-    };
-    (0..n_inputs).map(input).collect()
-}
 
 /// Takes `outputs` apart by rows: `sizes[r]` rows for request `r`. `None` where an output has not one row a row of input.
 pub(super) fn scatter(outputs: &[Tensor], sizes: &[usize]) -> Option<Vec<Vec<Tensor>>> {
@@ -31,7 +20,7 @@ pub(super) fn scatter(outputs: &[Tensor], sizes: &[usize]) -> Option<Vec<Vec<Ten
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Data;
+    use crate::tensor::{Data, join_rows};
 
     fn column(values: &[i64]) -> Tensor {
         Tensor::column(Data::Int64(values.to_vec()))
@@ -41,7 +30,7 @@ mod tests {
     fn every_request_gets_its_own_rows_back() {
         let requests = [vec![column(&[1, 2]), column(&[10, 20])], vec![column(&[3]), column(&[30])]];
         let parts: Vec<&[Tensor]> = requests.iter().map(Vec::as_slice).collect();
-        let joined = gather(&parts).unwrap();
+        let joined = join_rows(&parts).unwrap();
         assert_eq!(joined, [column(&[1, 2, 3]), column(&[10, 20, 30])]);
         assert_eq!(scatter(&joined, &[2, 1]).unwrap(), requests);
     }

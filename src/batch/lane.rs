@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::coalesce::{gather, scatter};
+use super::coalesce::scatter;
+use super::crowd::Crowd;
 use super::lend::observe_later;
+use super::pace::Pace;
 use super::pool::Pool;
 use crate::engine::{EngineError, Plan};
 use crate::metrics::{Metrics, ModelMetrics, VersionMetrics};
 use crate::model::Checked;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, join_rows};
 
 /// The outputs of one request, in the order of the signature; shared, because observers look at them after the answer.
 pub type Outputs = Arc<Vec<Tensor>>;
@@ -44,8 +46,8 @@ pub struct LaneOptions {
     pub batch_rows_max: usize,
     /// Whether requests may be joined at all: every output of the model has one row a row of input.
     pub coalesce: bool,
-    /// Rows up to which a run is so short that it happens on the thread that asks, see [`rows_here_max`](super::rows_here_max).
-    pub rows_here_max: usize,
+    /// Where runs happen.
+    pub pace: Pace,
 }
 
 /// Why a request got no outputs.
@@ -96,6 +98,13 @@ impl Job {
     }
 }
 
+/// A run of several jobs: all their rows, and the outputs of each job.
+struct Joined {
+    inputs: Checked,
+    outputs: Vec<Tensor>,
+    results: Vec<Vec<Tensor>>,
+}
+
 /// What was asked and answered, and is to be observed.
 pub(super) type Answered = (Checked, Outputs);
 
@@ -106,6 +115,7 @@ pub struct Lane {
     options: LaneOptions,
     pool: Arc<Pool>,
     queue: Mutex<VecDeque<Job>>,
+    crowd: Crowd,
     /// Whether the pool has been told of this lane and has not emptied it since.
     pub(super) is_ready: AtomicBool,
     metrics: Arc<Metrics>,
@@ -124,6 +134,7 @@ impl Lane {
             options,
             pool,
             queue: Mutex::default(),
+            crowd: Crowd::new(),
             is_ready: AtomicBool::new(false),
             metrics: all,
             model_metrics: model,
@@ -150,8 +161,8 @@ impl Lane {
         }
     }
 
-    /// Runs `inputs` at once on this thread, where it is lent ([`Pool::lend`]), the run is short by what was measured, and
-    /// nobody waits in the queue.
+    /// Runs `inputs` at once on this thread, where it is lent ([`Pool::lend`]), the run is short by what was measured,
+    /// nobody waits in the queue, and there is no crowd to join.
     ///
     /// # Errors
     /// Gives `inputs` back where they have to queue, see [`Self::run`]; then as that.
@@ -160,8 +171,11 @@ impl Lane {
         inputs: Checked,
         deadline: Instant,
     ) -> Result<Result<Outputs, RunError>, Checked> {
-        let is_short = inputs.n_rows() <= self.options.rows_here_max;
+        let is_short = inputs.n_rows() <= self.options.pace.rows_here_max;
         if !is_short || self.is_ready.load(Ordering::Acquire) || self.pool.is_stopped() || !self.pool.is_lent() {
+            return Err(inputs);
+        }
+        if self.joins_short_runs() && self.crowd.wants_queue() {
             return Err(inputs);
         }
         if deadline <= Instant::now() {
@@ -185,7 +199,12 @@ impl Lane {
     /// [`RunError::QueueFull`].
     pub fn check_room(&self) -> Result<(), RunError> {
         // Models that run at once have no queue to look at.
-        if 0 < self.options.rows_here_max { Ok(()) } else { self.make_room(&mut self.locked()) }
+        let runs_here = 0 < self.options.pace.rows_here_max && !self.joins_short_runs();
+        if runs_here { Ok(()) } else { self.make_room(&mut self.locked()) }
+    }
+
+    fn joins_short_runs(&self) -> bool {
+        self.options.coalesce && self.options.pace.joins_short_runs
     }
 
     fn make_room(&self, queue: &mut VecDeque<Job>) -> Result<(), RunError> {
@@ -252,6 +271,9 @@ impl Lane {
             jobs.push(job);
         }
         self.note_gone(len_before - queue.len());
+        if !jobs.is_empty() {
+            self.crowd.note(jobs.len());
+        }
         (jobs, !queue.is_empty())
     }
 
@@ -271,22 +293,22 @@ impl Lane {
             return;
         }
         let joined = if let [_, _, ..] = jobs.as_slice() { self.run_joined(&jobs) } else { None };
-        let answered: Vec<_> = match joined {
-            Some(results) => {
-                let answers = jobs.into_iter().zip(results).map(|(job, outputs)| self.answer(job, Ok(outputs)));
-                answers.flatten().collect()
-            }
-            // One job, or a batch of which some job makes the engine fail: each for itself, so that only that one gets the
-            // error.
-            None => {
-                let run = |job: Job| {
-                    let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows());
-                    self.answer(job, result)
-                };
-                jobs.into_iter().filter_map(run).collect()
-            }
-        };
         // Nobody's answer waits for the observation of another's.
+        if let Some(Joined { inputs, outputs, results }) = joined {
+            let answers = jobs.into_iter().zip(results).map(|(job, outputs)| self.answer(job, Ok(outputs)));
+            let answered: Vec<_> = answers.flatten().collect();
+            self.observe(worker, &inputs, &outputs);
+            for (inputs, outputs) in answered {
+                self.hand_on(inputs, outputs);
+            }
+            return;
+        }
+        // One job, or a batch of which some job makes the engine fail: each for itself, so that only that one gets the error.
+        let run = |job: Job| {
+            let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows());
+            self.answer(job, result)
+        };
+        let answered: Vec<_> = jobs.into_iter().filter_map(run).collect();
         for answered in answered {
             self.observe_and_hand_on(worker, answered);
         }
@@ -311,7 +333,7 @@ impl Lane {
             job.rows_done = rows.end;
             if job.rows_left() == 0 {
                 let pieces = std::mem::take(&mut job.pieces);
-                let outputs = gather(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
+                let outputs = join_rows(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
                 // Pieces whose outputs differ in shape do not make one answer.
                 let outputs = outputs.map_or_else(|| self.run_plan(job.inputs.tensors(), job.inputs.n_rows()), Ok);
                 return self.answer(job, outputs);
@@ -336,12 +358,12 @@ impl Lane {
         None
     }
 
-    fn run_joined(&self, jobs: &[Job]) -> Option<Vec<Vec<Tensor>>> {
+    fn run_joined(&self, jobs: &[Job]) -> Option<Joined> {
+        let inputs = Checked::join(&jobs.iter().map(|job| &job.inputs).collect::<Vec<_>>())?;
+        let outputs = self.run_plan(inputs.tensors(), inputs.n_rows()).ok()?;
         let sizes: Vec<usize> = jobs.iter().map(|job| job.inputs.n_rows()).collect();
-        let inputs: Vec<&[Tensor]> = jobs.iter().map(|job| job.inputs.tensors()).collect();
-        let joined = gather(&inputs)?;
-        let outputs = self.run_plan(&joined, sizes.iter().sum()).ok()?;
-        scatter(&outputs, &sizes)
+        let results = scatter(&outputs, &sizes)?;
+        Some(Joined { inputs, outputs, results })
     }
 
     fn run_plan(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, RunError> {

@@ -26,10 +26,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with_rows_here_max(0)
+        Self::with_pace(Pace::default())
     }
 
-    fn with_rows_here_max(rows_here_max: usize) -> Self {
+    fn with_pace(pace: Pace) -> Self {
         let model =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models/diabetes_ridge/model.onnx");
         let plan = Arc::new(Plan::load(&std::fs::read(model).unwrap(), None, &Limits::default()).unwrap());
@@ -37,7 +37,7 @@ impl Bench {
         let pool = Pool::start(PoolOptions { threads: 1 }, &metrics).unwrap();
         let (let_go, held) = channel();
         let lane = |version: u64, observer: Option<Arc<dyn Observe>>| {
-            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true, rows_here_max };
+            let options = LaneOptions { queue_len_max: 8, batch_rows_max: 64, coalesce: true, pace };
             let version = metrics.version("m", version, 1);
             let lane_metrics =
                 LaneMetrics { all: Arc::clone(&metrics), model: metrics.model("m"), version, observer, tap: None };
@@ -165,7 +165,7 @@ fn a_large_request_runs_in_pieces_and_lets_small_ones_go_first() {
 
 #[test]
 fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_any_more() {
-    let bench = Bench::with_rows_here_max(4);
+    let bench = Bench::with_pace(Pace { rows_here_max: 4, joins_short_runs: false });
     let deadline = Instant::now() + Duration::from_secs(60);
     let lane = &bench.lanes[0];
     assert!(lane.run_here(bench.inputs(1), deadline).is_err(), "not lent");
@@ -184,4 +184,21 @@ fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_a
     assert_eq!(lane.version_metrics.rows.get(), 4);
     bench.pool.stop();
     assert!(bench.pool.lend(|| lane.run_here(bench.inputs(1), deadline).is_err()), "stopped");
+}
+
+#[test]
+fn short_runs_that_are_cheaper_together_queue_once_there_is_a_crowd() {
+    let bench = Bench::with_pace(Pace { rows_here_max: 4, joins_short_runs: true });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // The second lane's: nothing holds its observations.
+    let lane = &bench.lanes[1];
+    bench.pool.lend(|| {
+        let runs_here = || lane.run_here(bench.inputs(1), deadline).is_ok();
+        let n_runs = (0..100).take_while(|_| runs_here()).count();
+        assert_eq!(n_runs, 8, "then one looks for others");
+        lane.crowd.note(1);
+        assert!(runs_here(), "it was alone");
+        lane.crowd.note(3);
+        assert!(!runs_here() && !runs_here(), "there are others");
+    });
 }

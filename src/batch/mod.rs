@@ -6,11 +6,13 @@
 //! lent ([`Pool::lend`]). This module must not know what a slot, a registry or a protocol is.
 
 mod coalesce;
+mod crowd;
 mod lane;
 mod lend;
 mod pace;
 mod pool;
+mod yielding;
 
 pub use lane::{Lane, LaneMetrics, LaneOptions, Observe, Outputs, RunError, Tap};
-pub use pace::rows_here_max;
+pub use pace::Pace;
 pub use pool::{Pool, PoolOptions};

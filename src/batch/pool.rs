@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use super::lane::Lane;
 use super::lend::Seats;
+use super::yielding;
 use crate::metrics::Metrics;
 
 /// How many threads compute.
@@ -51,7 +52,10 @@ impl Pool {
         for worker in 0..n_threads {
             let (shared, metrics) = (Arc::clone(&pool), Arc::clone(metrics));
             let builder = std::thread::Builder::new().name(format!("gudgeon-compute-{worker}"));
-            let thread = builder.spawn(move || shared.work(worker, &metrics))?;
+            let thread = builder.spawn(move || {
+                yielding::to_readers();
+                shared.work(worker, &metrics);
+            })?;
             pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         }
         Ok(pool)

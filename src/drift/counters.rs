@@ -141,9 +141,7 @@ impl Counters {
     /// a `shard` of its own (counted from 0); two that share one lose counts, nothing more.
     pub fn observe(&self, shard: usize, inputs: &Checked, outputs: &[Tensor]) {
         let Some(cells) = self.shards.get(shard % self.shards.len()) else { return };
-        for group in &self.groups {
-            group.observe(cells, inputs, outputs);
-        }
+        self.observe_numbers(cells, inputs, outputs);
         for column in &self.levels {
             match (column.source, &self.prediction) {
                 (Some(source), _) => column.observe(cells, source, inputs),
@@ -152,6 +150,24 @@ impl Counters {
             }
         }
         add(cells, PADDING - 1, inputs.n_rows() as u64);
+    }
+
+    /// In the widest form that this processor has; each gives the same bits.
+    fn observe_numbers(&self, cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+                // SAFETY: this processor has them.
+                return unsafe { observe_avx512(&self.groups, cells, inputs, outputs) };
+            }
+            #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: this processor has them.
+                return unsafe { observe_avx2(&self.groups, cells, inputs, outputs) };
+            }
+        }
+        observe_groups(&self.groups, cells, inputs, outputs);
     }
 
     /// The sums over all shards. Workers count on meanwhile, so columns may be apart by the rows in flight.
@@ -204,6 +220,25 @@ fn find(
     Ok(Some(Source { is_output: false, tensor, column: feature.column }))
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn observe_avx512(groups: &[Group], cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
+    observe_groups(groups, cells, inputs, outputs);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn observe_avx2(groups: &[Group], cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
+    observe_groups(groups, cells, inputs, outputs);
+}
+
+#[inline(always)]
+fn observe_groups(groups: &[Group], cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
+    for group in groups {
+        group.observe(cells, inputs, outputs);
+    }
+}
+
 impl Group {
     fn new(columns: &[(Source, Cells, &NumericReference)]) -> Self {
         let n_edges = columns.iter().map(|(_, _, reference)| reference.edges.len()).max().unwrap_or(0);
@@ -227,6 +262,7 @@ impl Group {
         group
     }
 
+    #[inline(always)]
     fn observe(&self, cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
         let mut values = [[0.0_f64; LANES]; BLOCK];
         let (mut sum_z, mut sum_z2) = ([0.0; LANES], [0.0; LANES]);
@@ -247,6 +283,7 @@ impl Group {
         }
     }
 
+    #[inline(always)]
     fn count(&self, cells: &[AtomicU64], row: &[f64; LANES]) {
         let mut bins = [0_u64; LANES];
         for edges in &self.edges {
@@ -284,6 +321,7 @@ impl Group {
         }
     }
 
+    #[inline(always)]
     fn sum(&self, row: &[f64; LANES], sum_z: &mut [f64; LANES], sum_z2: &mut [f64; LANES]) {
         for lane in 0..LANES {
             // A value that is not finite stands at the mean: it adds nothing.

@@ -1,13 +1,12 @@
 //! What an engine is, which there are, and which of them takes a graph.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::describe::Graph;
 use super::kernel::{Fact, OpError};
-use super::onnx::{DimensionValue, GraphProto, ModelProto, NodeProto, TensorProto, TypeValue};
+use super::onnx::{DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue};
 use super::validate::shown;
 use super::{EngineError, Limits, native, ops, tract};
 use crate::model::Signature;
@@ -119,20 +118,6 @@ pub(super) trait Engine {
     fn load(&self, source: &Source<'_>) -> Result<Loaded, Declined>;
 }
 
-/// Networks with more weights than this in their matrix products are tract's: it takes two thirds of native's time for a row of
-/// 13 million weights, and less memory.
-const DENSE_WEIGHTS_MAX: usize = 1 << 18;
-
-/// How many weights the graph's matrix products have.
-fn dense_weights(graph: &GraphProto) -> usize {
-    let products = graph.node.iter().filter(|node| matches!(node.op_type.as_str(), "MatMul" | "Gemm"));
-    let read: BTreeSet<&str> = products.flat_map(|node| &node.input).map(String::as_str).collect();
-    let weights = graph.initializer.iter().filter(|tensor| read.contains(tensor.name.as_str()));
-    let size =
-        |tensor: &TensorProto| tensor.dims.iter().filter_map(|&dim| usize::try_from(dim).ok()).product::<usize>();
-    weights.map(size).sum()
-}
-
 /// Loads a graph in the engine that `asked` stands for.
 pub(super) fn load(source: &Source<'_>, asked: EngineChoice) -> Result<(Loaded, Engaged), EngineError> {
     let engaged = |engine: &dyn Engine, why: String| Engaged { asked, engine: engine.name(), why };
@@ -144,13 +129,6 @@ pub(super) fn load(source: &Source<'_>, asked: EngineChoice) -> Result<(Loaded, 
         }
         Err(Declined::Error(error)) => Err(error),
     };
-    let n_weights = dense_weights(source.graph);
-    if asked == EngineChoice::Auto
-        && DENSE_WEIGHTS_MAX < n_weights
-        && let Ok(loaded) = tract::Tract.load(source)
-    {
-        return Ok((loaded, engaged(&tract::Tract, format!("its matrix products have {n_weights} weights"))));
-    }
     let lacking = match asked {
         EngineChoice::Native => return only(&native::Native),
         EngineChoice::Tract => return only(&tract::Tract),

@@ -7,7 +7,7 @@ use super::error::LifecycleError;
 use super::examined::Examinations;
 use super::operations::Stage;
 use super::progress;
-use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pool, Tap, rows_here_max};
+use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pace, Pool, Tap};
 use crate::drift::Profile;
 use crate::engine::Plan;
 use crate::metrics::{Metrics, OpResult};
@@ -103,7 +103,7 @@ impl Loader {
             queue_len_max: self.options.queue_len_max,
             batch_rows_max: self.options.batch_rows_max,
             coalesce: report.follows_rows,
-            rows_here_max: here_max(&report, &signature),
+            pace: pace(&report, &signature),
         };
         let lane = Lane::new(Arc::clone(&plan), lane_options, Arc::clone(&self.pool), lane_metrics);
         Ok(Servable::new(ServableParts {
@@ -121,13 +121,13 @@ impl Loader {
     }
 }
 
-/// The rows of a run that the verification found to be short. Where rows vary in size, one says nothing about the next.
-fn here_max(report: &Report, signature: &Signature) -> usize {
+/// What the verification found out about short runs. Where rows vary in size, one says nothing about the next.
+fn pace(report: &Report, signature: &Signature) -> Pace {
     if signature.inputs.iter().any(|spec| spec.row_len().is_none()) {
-        return 0;
+        return Pace::default();
     }
     let time = |batch: &BatchLatency| (batch.rows, Duration::from_secs_f64(batch.median_ms.max(0.0) / 1e3));
-    rows_here_max(&report.latency.iter().map(time).collect::<Vec<_>>())
+    Pace::of(&report.latency.iter().map(time).collect::<Vec<_>>())
 }
 
 fn parse_profile(text: &[u8]) -> Result<Profile, LifecycleError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
+use crate::tensor::{Data, Dtype, NamedTensor, Tensor, join_rows};
 
 /// Name, type and shape of one input or output. `None` in the shape is a dimension that may vary; axis 0 is the row axis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +160,13 @@ impl Checked {
     /// How many rows each tensor has.
     pub fn n_rows(&self) -> usize {
         self.n_rows
+    }
+
+    /// The rows of all `parts`, checked against one signature, below each other. `None` where they do not fit together (a
+    /// variable dimension behind axis 0 differs) or there are none.
+    pub fn join(parts: &[&Self]) -> Option<Self> {
+        let tensors = join_rows(&parts.iter().map(|part| part.tensors()).collect::<Vec<_>>())?;
+        Some(Self { tensors, n_rows: parts.iter().map(|part| part.n_rows).sum() })
     }
 }
 

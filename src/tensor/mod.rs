@@ -330,6 +330,17 @@ impl Tensor {
     }
 }
 
+/// Joins lists of tensors on axis 0: `lists[l][i]` is tensor `i` of list `l`. `None` where there are none, or they do not fit
+/// together (a dimension behind axis 0 differs).
+pub fn join_rows(lists: &[&[Tensor]]) -> Option<Vec<Tensor>> {
+    let n_tensors = lists.first()?.len();
+    let join = |index: usize| {
+        let parts: Option<Vec<&Tensor>> = lists.iter().map(|list| list.get(index)).collect();
+        Tensor::concat_rows(&parts?).ok()
+    };
+    (0..n_tensors).map(join).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -179,6 +179,15 @@ impl Text<'_> {
     /// Reads digits into `digits`; gives back how many there were.
     fn digits(&mut self, digits: &mut Digits) -> usize {
         let len_before = self.rest.len();
+        while let Some((&eight, rest)) = self.rest.split_first_chunk() {
+            let (value, n_digits) = leading_digits(eight);
+            digits.push_many(value, n_digits);
+            if n_digits < eight.len() {
+                self.rest = self.rest.get(n_digits..).unwrap_or_default();
+                return len_before - self.rest.len();
+            }
+            self.rest = rest;
+        }
         while let [byte @ b'0'..=b'9', rest @ ..] = self.rest {
             digits.push(byte - b'0');
             self.rest = rest;
@@ -214,6 +223,39 @@ impl Digits {
         self.value = self.value.wrapping_mul(10).wrapping_add(digit.into());
         self.n += usize::from(0 < self.n || 0 < digit);
     }
+
+    /// `n_digits` digits, at most eight, of this value.
+    fn push_many(&mut self, value: u64, n_digits: usize) {
+        const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+        self.value = self.value.wrapping_mul(POWERS.get(n_digits).copied().unwrap_or(1)).wrapping_add(value);
+        // Zeros behind the first other digit count; how many of these digits are in front of it is looked at only then.
+        self.n += match (self.n, value) {
+            (0, 0) => 0,
+            (0, value) => value.ilog10() as usize + 1,
+            _ => n_digits,
+        };
+    }
+}
+
+/// The value of the digits that `eight` bytes begin with, and how many these are: all eight are looked at together, as
+/// bytes of one word.
+fn leading_digits(eight: [u8; 8]) -> (u64, usize) {
+    const ZEROS: u64 = u64::from_ne_bytes([b'0'; 8]);
+    let word = u64::from_le_bytes(eight) ^ ZEROS;
+    // A digit is now 0 to 9: with 6 more its high half stays 0. A byte above 15 is none; it is looked at by itself, so that
+    // adding cannot carry into the next one.
+    let low = word & 0x0f0f_0f0f_0f0f_0f0f;
+    let others = (word | (low + 0x0606_0606_0606_0606)) & 0xf0f0_f0f0_f0f0_f0f0;
+    let n_digits = others.trailing_zeros() as usize / 8;
+    if n_digits == 0 {
+        return (0, 0);
+    }
+    // Zeros in front, then pairs, fours and all of them: each step takes ten, a hundred, ten thousand times the front half.
+    let word = word << (64 - 8 * n_digits);
+    let pairs = (word.wrapping_mul(10) + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let value = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    (value, n_digits)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the caller has checked that it is at most 2^53")]

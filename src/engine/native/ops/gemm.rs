@@ -1,11 +1,18 @@
 //! `[m, k] x [k, n]` in f32, on one thread.
 //!
-//! The right side is packed into panels of [`WIDTH`] columns, so that a panel is read from front to back. A block of rows is
-//! multiplied with one panel at a time, its sums in registers. The code is portable; on x86-64 it is compiled three times, and
-//! the form for the processor at hand is chosen when a matrix is packed.
+//! The right side is packed into panels of [`WIDTH`] columns, the rows into tiles of a few rows, depth by depth, so that both
+//! are read from front to back. A tile is multiplied with a part of a panel at a time, its sums in registers; a panel
+//! stays in the cache for all tiles. The code is portable; on x86-64 it is compiled three times, and the form for the
+//! processor at hand is chosen when a matrix is packed.
+//!
+//! The inner loops are written so that the compiler keeps the sums in registers: counted loops over arrays of fixed size, no
+//! more than eight registers of sums, and no check of an index.
 
 /// Columns of one panel.
 const WIDTH: usize = 32;
+
+/// What is multiplied at once where a whole panel's sums are too many for the registers.
+const HALF: usize = WIDTH / 2;
 
 /// The right side, packed.
 #[derive(Debug, Clone)]
@@ -71,12 +78,12 @@ impl Packed {
 
     /// Writes `rows` (`[m, k]`) times this to `out` (`[m, n]`).
     pub(super) fn multiply(&self, rows: &[f32], out: &mut [f32]) {
-        if self.k == 0 {
+        if self.k == 0 || self.n == 0 {
             out.fill(0.0);
             return;
         }
         match self.level {
-            Level::Base => multiply::<2, 1, false>(self, rows, out),
+            Level::Base => multiply::<2, 16, false>(self, rows, out),
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
             // SAFETY: the level says that this processor has them.
@@ -92,76 +99,99 @@ impl Packed {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn multiply_avx2(packed: &Packed, rows: &[f32], out: &mut [f32]) {
-    multiply::<3, 2, true>(packed, rows, out);
+    multiply::<4, 16, true>(packed, rows, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
 fn multiply_avx512(packed: &Packed, rows: &[f32], out: &mut [f32]) {
-    multiply::<8, 4, true>(packed, rows, out);
+    multiply::<4, 32, true>(packed, rows, out);
 }
 
-/// Blocks of `ROWS` rows, then what is left row by row, `PANELS` panels at a time. Each sum is added up from front to back in
-/// both, so that a row's answer has the same bits alone and in any batch.
+/// Tiles of `ROWS` rows, then of two, then of one, `COLUMNS` columns at a time. Each sum is added up from front to back in
+/// all of them, so that a row's answer has the same bits alone and in any batch.
 #[inline(always)]
-fn multiply<const ROWS: usize, const PANELS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
+fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
-    let (whole, rest) = rows.split_at(rows.len() / (k * ROWS) * k * ROWS);
-    let (whole_out, rest_out) = out.split_at_mut(whole.len() / k * n);
-    if !whole.is_empty() {
-        for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
-            let width = WIDTH.min(n - start);
-            for (rows, out) in whole.chunks_exact(k * ROWS).zip(whole_out.chunks_exact_mut(n * ROWS)) {
-                let sums = block::<ROWS, FMA>(rows, panel);
-                for (row, sums) in sums.iter().enumerate() {
-                    out[row * n + start..][..width].copy_from_slice(&sums[..width]);
+    let m = rows.len() / k;
+    let (in_tiles, in_pairs) = (m / ROWS * ROWS, m / 2 * 2);
+    let (tiles, rows) = rows.split_at(in_tiles * k);
+    let (pairs, single) = rows.split_at((in_pairs - in_tiles) * k);
+    let (tiles_out, out) = out.split_at_mut(in_tiles * n);
+    let (pairs_out, single_out) = out.split_at_mut((in_pairs - in_tiles) * n);
+    by_panels::<ROWS, COLUMNS, FMA>(packed, &depth_first(tiles, k), tiles_out);
+    by_panels::<2, COLUMNS, FMA>(packed, &depth_first(pairs, k), pairs_out);
+    by_panels::<1, COLUMNS, FMA>(packed, single.as_chunks().0, single_out);
+}
+
+/// `[m, k]` as tiles of `[k, ROWS]`.
+#[inline(always)]
+fn depth_first<const ROWS: usize>(rows: &[f32], k: usize) -> Vec<[f32; ROWS]> {
+    let mut tiles = vec![[0.0; ROWS]; rows.len() / ROWS];
+    for (tile, rows) in tiles.chunks_exact_mut(k).zip(rows.chunks_exact(ROWS * k)) {
+        for (at, row) in rows.chunks_exact(k).enumerate() {
+            for (values, value) in tile.iter_mut().zip(row) {
+                values[at] = *value;
+            }
+        }
+    }
+    tiles
+}
+
+#[inline(always)]
+fn by_panels<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(
+    packed: &Packed,
+    tiles: &[[f32; ROWS]],
+    out: &mut [f32],
+) {
+    let (k, n) = (packed.k, packed.n);
+    if tiles.is_empty() {
+        return;
+    }
+    for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
+        for (tile, out) in tiles.chunks_exact(k).zip(out.chunks_exact_mut(ROWS * n)) {
+            // What is behind column n is not worth its time.
+            if COLUMNS == WIDTH && WIDTH / 2 < n - start {
+                write(&product::<ROWS, WIDTH, 0, FMA>(tile, panel), out, (start, n));
+            } else {
+                write(&product::<ROWS, HALF, 0, FMA>(tile, panel), out, (start, n));
+                if HALF < n - start {
+                    write(&product::<ROWS, HALF, HALF, FMA>(tile, panel), out, (start + HALF, n));
                 }
             }
         }
     }
-    for (row, out) in rest.chunks_exact(k).zip(rest_out.chunks_exact_mut(n.max(1))) {
-        let groups = packed.panels.chunks_exact(k * PANELS);
-        let single = groups.remainder().chunks_exact(k);
-        let (wide_out, narrow_out) = out.split_at_mut((groups.len() * PANELS * WIDTH).min(n));
-        for (panels, out) in groups.zip(wide_out.chunks_mut(PANELS * WIDTH)) {
-            out.copy_from_slice(&alone::<PANELS, FMA>(row, panels).as_flattened()[..out.len()]);
-        }
-        for (panel, out) in single.zip(narrow_out.chunks_mut(WIDTH)) {
-            out.copy_from_slice(&alone::<1, FMA>(row, panel).as_flattened()[..out.len()]);
-        }
+}
+
+/// Writes the sums of a tile to the columns from `start` on, as far as there are `n`.
+#[inline(always)]
+fn write<const ROWS: usize, const COLUMNS: usize>(
+    sums: &[[f32; COLUMNS]; ROWS],
+    out: &mut [f32],
+    (start, n): (usize, usize),
+) {
+    let width = COLUMNS.min(n - start);
+    for (sums, out) in sums.iter().zip(out.chunks_exact_mut(n)) {
+        out[start..start + width].copy_from_slice(&sums[..width]);
     }
 }
 
+/// A tile times the columns of a panel from `FIRST` on.
 #[inline(always)]
-fn step<const FMA: bool>(sums: &mut [f32; WIDTH], value: f32, column: &[f32; WIDTH]) {
-    for (sum, weight) in sums.iter_mut().zip(column) {
-        // Without the instruction, the fused form would be a call.
-        *sum = if FMA { value.mul_add(*weight, *sum) } else { *sum + value * weight };
-    }
-}
-
-#[inline(always)]
-fn block<const ROWS: usize, const FMA: bool>(rows: &[f32], panel: &[[f32; WIDTH]]) -> [[f32; WIDTH]; ROWS] {
-    let k = panel.len();
-    let mut sums = [[0.0; WIDTH]; ROWS];
-    let rows: [&[f32]; ROWS] = std::array::from_fn(|row| &rows[row * k..(row + 1) * k]);
-    for (depth, column) in panel.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            step::<FMA>(sums, row[depth], column);
-        }
-    }
-    sums
-}
-
-/// One row and several panels side by side, so that one multiplication need not wait for the one before.
-#[inline(always)]
-fn alone<const PANELS: usize, const FMA: bool>(row: &[f32], panels: &[[f32; WIDTH]]) -> [[f32; WIDTH]; PANELS] {
-    let k = row.len();
-    let mut sums = [[0.0; WIDTH]; PANELS];
-    let panels: [&[[f32; WIDTH]]; PANELS] = std::array::from_fn(|panel| &panels[panel * k..(panel + 1) * k]);
-    for (depth, value) in row.iter().enumerate() {
-        for (sums, panel) in sums.iter_mut().zip(panels) {
-            step::<FMA>(sums, *value, &panel[depth]);
+#[expect(clippy::needless_range_loop, reason = "the compiler keeps the sums in registers for counted loops only")]
+fn product<const ROWS: usize, const COLUMNS: usize, const FIRST: usize, const FMA: bool>(
+    tile: &[[f32; ROWS]],
+    panel: &[[f32; WIDTH]],
+) -> [[f32; COLUMNS]; ROWS] {
+    let mut sums = [[0.0; COLUMNS]; ROWS];
+    for (values, weights) in tile.iter().zip(panel) {
+        for row in 0..ROWS {
+            for column in 0..COLUMNS {
+                let (value, weight) = (values[row], weights[FIRST + column]);
+                let sum = &mut sums[row][column];
+                // Without the instruction, the fused form would be a call.
+                *sum = if FMA { value.mul_add(weight, *sum) } else { *sum + value * weight };
+            }
         }
     }
     sums
