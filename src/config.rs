@@ -122,6 +122,8 @@ settings! {
         "Time on a core that holding a version against the gate may take.";
     gate_timeout: Period = "GUDGEON_GATE_TIMEOUT", Period::from_secs(540),
         "Time by the clock that holding a version against the gate may take.";
+    monitoring: bool = "GUDGEON_MONITORING", true,
+        "Whether predictions are counted, timed and watched for drift; false shows what that costs, and holds rollouts up.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),

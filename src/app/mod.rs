@@ -92,7 +92,7 @@ impl Server {
         let http = listen(config.http_addr, "predictions", "--http-addr").await?;
         let ops = listen(config.ops_addr, "operations", "--ops-addr").await?;
         let admin_token = token::resolve(&config.admin_token)?;
-        let metrics = Metrics::new()?;
+        let metrics = Metrics::counting(config.monitoring)?;
         let pool_options = PoolOptions { threads: config.compute_threads_resolved() };
         let pool = Pool::start(pool_options, &metrics).map_err(AppError::Thread)?;
         let slots = Arc::new(Slots::default());
@@ -102,7 +102,11 @@ impl Server {
             pool: Arc::clone(&pool),
             metrics: Arc::clone(&metrics),
             examiner: examiner(&config, isolation.clone()),
-            options: LoadOptions { queue_len_max: config.queue_len_max, batch_rows_max: config.batch_rows_max },
+            options: LoadOptions {
+                queue_len_max: config.queue_len_max,
+                batch_rows_max: config.batch_rows_max,
+                watches_drift: config.monitoring,
+            },
             gate: gate_options(&config, isolation),
         };
         let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;

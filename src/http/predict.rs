@@ -203,9 +203,7 @@ impl Counted<'_> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let metrics = self.servable.metrics();
-        metrics.requests(self.outcome).inc();
-        metrics.request_duration.observe(self.started.elapsed().as_secs_f64());
+        self.servable.metrics().note_request(self.outcome, self.started.elapsed());
     }
 }
 

@@ -257,20 +257,10 @@ fn watch(lifecycle: &Lifecycle, slot: &Slot, lineup: &Lineup) -> Result<(), Life
 
 fn record(servable: &Servable) -> Record {
     let metrics = servable.metrics();
-    let failed = metrics.requests(Outcome::Failed).get();
-    let batches = &metrics.batch_rows;
-    Record {
-        requests: failed + metrics.requests(Outcome::Ok).get(),
-        failed,
-        runs: batches.get_sample_count(),
-        rows: whole(batches.get_sample_sum()),
-        seconds: metrics.inference_duration.get_sample_sum(),
-    }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a sum of counts")]
-fn whole(sum: f64) -> u64 {
-    sum.max(0.0) as u64
+    let failed = metrics.n_requests(Outcome::Failed);
+    let (runs, rows, time) = metrics.runs();
+    let requests = failed + metrics.n_requests(Outcome::Ok);
+    Record { requests, failed, runs, rows, seconds: time.as_secs_f64() }
 }
 
 fn since(now: Record, before: Record) -> Record {

@@ -23,6 +23,8 @@ pub struct LoadOptions {
     pub queue_len_max: usize,
     /// Rows up to which waiting requests run as one batch.
     pub batch_rows_max: usize,
+    /// Whether live rows are compared with the reference profile.
+    pub watches_drift: bool,
 }
 
 /// What loading needs to reach.
@@ -85,7 +87,8 @@ impl Loader {
             windows: policy.drift.windows,
             thresholds: policy.drift.thresholds,
         };
-        let monitor = Monitor::start(profile, Arc::clone(&signature), monitor_options)?;
+        let start = || Monitor::start(profile, Arc::clone(&signature), monitor_options);
+        let monitor = if self.options.watches_drift { start()? } else { None };
         if let Some(monitor) = &monitor {
             self.metrics.add_drift(&monitor.source());
         }

@@ -6,9 +6,11 @@
 
 mod challenger;
 mod drift;
+mod version;
 
 pub use challenger::ChallengerMetrics;
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
+pub use version::VersionMetrics;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -194,6 +196,8 @@ macro_rules! metrics {
         /// All metrics of the process but the drift series, which [`DriftSource`]s give at scrape.
         #[derive(Debug)]
         pub struct Metrics {
+            /// Whether predictions are counted by version.
+            is_on: bool,
             registry: Registry,
             drift: drift::DriftCollector,
             /// Copies of each version in memory: one that is loaded again while the old copy drains is there twice.
@@ -215,7 +219,7 @@ macro_rules! metrics {
                 )+
                 let drift = drift::DriftCollector::new()?;
                 registry.register(Box::new(drift.clone()))?;
-                Ok(Self { registry, drift, copies: Mutex::default(), comparisons: Mutex::default(), $($field),+ })
+                Ok(Self { is_on: true, registry, drift, copies: Mutex::default(), comparisons: Mutex::default(), $($field),+ })
             }
         }
     };
@@ -327,29 +331,6 @@ impl Declare for HistogramVec {
 #[error("metrics cannot be registered: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
-/// Handles of one version's series, resolved once at load.
-#[derive(Debug, Clone)]
-pub struct VersionMetrics {
-    requests: Vec<IntCounter>,
-    /// Time from a request's arrival to its answer, seconds.
-    pub request_duration: Histogram,
-    /// Time that a request waited for a compute thread, seconds.
-    pub queue_duration: Histogram,
-    /// Time of one run of the model, seconds.
-    pub inference_duration: Histogram,
-    /// Rows in one run of the model.
-    pub batch_rows: Histogram,
-    /// Rows predicted.
-    pub rows: IntCounter,
-}
-
-impl VersionMetrics {
-    /// The counter of requests that ended in `outcome`.
-    pub fn requests(&self, outcome: Outcome) -> &IntCounter {
-        &self.requests[outcome as usize]
-    }
-}
-
 /// Handles of one model's series, resolved once.
 #[derive(Debug, Clone)]
 pub struct ModelMetrics {
@@ -412,7 +393,16 @@ impl Metrics {
     /// # Errors
     /// [`MetricsError`] where a declaration is not one that Prometheus takes.
     pub fn new() -> Result<Arc<Self>, MetricsError> {
-        let metrics = Self::declare()?;
+        Self::counting(true)
+    }
+
+    /// All metrics, at zero. Unless `versions`, those of predictions by version stay there.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn counting(versions: bool) -> Result<Arc<Self>, MetricsError> {
+        let mut metrics = Self::declare()?;
+        metrics.is_on = versions;
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         for listener in Listener::ALL {
             metrics.connections.with_label_values(&[listener.as_str()]);
@@ -434,6 +424,7 @@ impl Metrics {
         let outcome = |outcome: &Outcome| self.requests.with_label_values(&[model, &version, outcome.as_str()]);
         self.model_bytes.with_label_values(&labels).set(i64::try_from(model_bytes).unwrap_or(i64::MAX));
         VersionMetrics {
+            is_on: self.is_on,
             requests: Outcome::ALL.iter().map(outcome).collect(),
             request_duration: self.request_duration.with_label_values(&labels),
             queue_duration: self.queue_duration.with_label_values(&labels),

@@ -123,7 +123,7 @@ impl Text<'_> {
     /// A number, or NaN for `null`.
     fn value(&mut self) -> Option<f64> {
         self.skip_space();
-        if let Some(rest) = self.rest.strip_prefix(b"null") {
+        if let [b'n', b'u', b'l', b'l', rest @ ..] = self.rest {
             self.rest = rest;
             return Some(f64::NAN);
         }
@@ -137,14 +137,14 @@ impl Text<'_> {
         let is_negative = self.take(b'-');
         let mut digits = Digits::default();
         let is_zero = self.rest.first() == Some(&b'0');
-        let n_whole = self.digits(&mut digits);
+        let n_whole = self.few_digits(&mut digits);
         if n_whole == 0 || (is_zero && 1 < n_whole) {
             return None;
         }
         let mut power: i32 = 0;
         let has_point = self.take(b'.');
         if has_point {
-            let n_behind = self.digits(&mut digits);
+            let n_behind = self.many_digits(&mut digits);
             power = -i32::try_from(n_behind).ok().filter(|&n| 0 < n)?;
         }
         let has_exponent = self.take(b'e') || self.take(b'E');
@@ -177,7 +177,17 @@ impl Text<'_> {
     }
 
     /// Reads digits into `digits`; gives back how many there were.
-    fn digits(&mut self, digits: &mut Digits) -> usize {
+    fn few_digits(&mut self, digits: &mut Digits) -> usize {
+        let len_before = self.rest.len();
+        while let [byte @ b'0'..=b'9', rest @ ..] = self.rest {
+            digits.push(byte - b'0');
+            self.rest = rest;
+        }
+        len_before - self.rest.len()
+    }
+
+    /// As [`Self::few_digits`], eight at a time.
+    fn many_digits(&mut self, digits: &mut Digits) -> usize {
         let len_before = self.rest.len();
         while let Some((&eight, rest)) = self.rest.split_first_chunk() {
             let (value, n_digits) = leading_digits(eight);
@@ -188,11 +198,7 @@ impl Text<'_> {
             }
             self.rest = rest;
         }
-        while let [byte @ b'0'..=b'9', rest @ ..] = self.rest {
-            digits.push(byte - b'0');
-            self.rest = rest;
-        }
-        len_before - self.rest.len()
+        len_before - self.rest.len() + self.few_digits(digits)
     }
 
     fn exponent(&mut self) -> Option<i32> {
@@ -201,7 +207,7 @@ impl Text<'_> {
             self.take(b'+');
         }
         let mut digits = Digits::default();
-        if self.digits(&mut digits) == 0 || DIGITS_MAX < digits.n {
+        if self.few_digits(&mut digits) == 0 || DIGITS_MAX < digits.n {
             return None;
         }
         let size = i32::try_from(digits.value).ok()?;

@@ -108,13 +108,14 @@ fn multiply_avx512(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     multiply::<4, 32, true>(packed, rows, out);
 }
 
-/// Tiles of `ROWS` rows, then of two, then of one, `COLUMNS` columns at a time. Each sum is added up from front to back in
+/// Tiles of `ROWS` rows, the last one with a row of zeros if one is missing; then of two, then of one; `COLUMNS` columns at a time. Each sum is added up from front to back in
 /// all of them, so that a row's answer has the same bits alone and in any batch.
 #[inline(always)]
 fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
     let m = rows.len() / k;
-    let (in_tiles, in_pairs) = (m / ROWS * ROWS, m / 2 * 2);
+    let in_tiles = if 2 < ROWS && m % ROWS == ROWS - 1 { m } else { m / ROWS * ROWS };
+    let in_pairs = in_tiles + (m - in_tiles) / 2 * 2;
     let (tiles, rows) = rows.split_at(in_tiles * k);
     let (pairs, single) = rows.split_at((in_pairs - in_tiles) * k);
     let (tiles_out, out) = out.split_at_mut(in_tiles * n);
@@ -124,11 +125,11 @@ fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &P
     by_panels::<1, COLUMNS, FMA>(packed, single.as_chunks().0, single_out);
 }
 
-/// `[m, k]` as tiles of `[k, ROWS]`.
+/// `[m, k]` as tiles of `[k, ROWS]`, the last of them filled up with zeros.
 #[inline(always)]
 fn depth_first<const ROWS: usize>(rows: &[f32], k: usize) -> Vec<[f32; ROWS]> {
-    let mut tiles = vec![[0.0; ROWS]; rows.len() / ROWS];
-    for (tile, rows) in tiles.chunks_exact_mut(k).zip(rows.chunks_exact(ROWS * k)) {
+    let mut tiles = vec![[0.0; ROWS]; rows.len().div_ceil(ROWS * k) * k];
+    for (tile, rows) in tiles.chunks_exact_mut(k).zip(rows.chunks(ROWS * k)) {
         for (at, row) in rows.chunks_exact(k).enumerate() {
             for (values, value) in tile.iter_mut().zip(row) {
                 values[at] = *value;
@@ -149,7 +150,7 @@ fn by_panels<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(
         return;
     }
     for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
-        for (tile, out) in tiles.chunks_exact(k).zip(out.chunks_exact_mut(ROWS * n)) {
+        for (tile, out) in tiles.chunks_exact(k).zip(out.chunks_mut(ROWS * n)) {
             // What is behind column n is not worth its time.
             if COLUMNS == WIDTH && WIDTH / 2 < n - start {
                 write(&product::<ROWS, WIDTH, 0, FMA>(tile, panel), out, (start, n));
