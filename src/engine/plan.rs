@@ -164,6 +164,10 @@ fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, En
     }
     let failed = |problem: String| EngineError::Run(format!("output {:?}: {problem}", spec.name));
     let mut shape = output.shape().to_vec();
+    // One value a row is one value a row, on whichever axis an exporter has put the rows (`[1, n_rows]`).
+    if output.data().len() == n_rows && shape.contains(&n_rows) {
+        shape = vec![n_rows];
+    }
     while shape.len() > spec.shape.len() && shape.last() == Some(&1) {
         shape.pop();
     }
