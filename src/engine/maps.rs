@@ -25,6 +25,13 @@ pub(super) type Tables = BTreeMap<String, Option<Vec<String>>>;
 /// Puts tensors in the place of the graph's maps.
 pub(super) fn lower(model: &mut ModelProto, limits: &Limits) -> Result<Tables, EngineError> {
     let Some(graph) = model.graph.as_mut() else { return Ok(Tables::new()) };
+    let is_sequence = |input: &&ValueInfoProto| {
+        matches!(input.r#type.as_ref().and_then(|kind| kind.value.as_ref()), Some(TypeValue::Sequence(_)))
+    };
+    if let Some(input) = graph.input.iter().find(is_sequence) {
+        let what = "a sequence (no operator takes a map out of one: export the model for one map a call)";
+        return Err(EngineError::Unsupported(format!("input {}: {what}", shown(&input.name))));
+    }
     let maps: Vec<(usize, MapType)> =
         graph.input.iter().enumerate().filter_map(|(index, input)| Some((index, map_type(input)?.clone()))).collect();
     if maps.is_empty() {
@@ -302,3 +309,7 @@ fn node(domain: &str, operator: &str, inputs: &[&str], output: &str) -> NodeProt
         ..NodeProto::default()
     }
 }
+
+#[cfg(test)]
+#[path = "maps_tests.rs"]
+mod tests;

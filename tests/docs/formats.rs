@@ -94,7 +94,7 @@ fn the_fields_of_the_manifest() {
             outputs: vec![spec()],
             features: vec![feature],
             classes: vec!["on time".to_owned()],
-            maps: Vec::new(),
+            maps: vec!["input".to_owned()],
         },
         opset: 17,
         training: Some(training),
