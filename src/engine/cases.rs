@@ -143,7 +143,10 @@ fn tract_answers_every_case_as_recorded_or_refuses_it() {
         let plan = Plan::load_in(EngineChoice::Tract, &bytes(case), None, &Limits::default());
         match plan.and_then(|plan| plan.run(&inputs(case)).map(|_| plan)) {
             Ok(plan) => check(case, &plan, tolerance(case)),
-            Err(error) => assert!(case.starts_with("sk_") || case == "iris_svc_noprob", "{case}: {error}"),
+            Err(error) => {
+                let known = ["iris_svc_noprob", "label_encoder_nan_opset_3"];
+                assert!(case.starts_with("sk_") || known.contains(&case), "{case}: {error}");
+            }
         }
     });
 }
