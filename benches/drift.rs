@@ -34,7 +34,13 @@ fn signature(inputs: &[(String, Dtype, usize)]) -> Signature {
             max: None,
         })
     });
-    Signature { features: features.collect(), inputs: specs.collect(), outputs: Vec::new(), classes: Vec::new() }
+    Signature {
+        features: features.collect(),
+        inputs: specs.collect(),
+        outputs: Vec::new(),
+        classes: Vec::new(),
+        maps: Vec::new(),
+    }
 }
 
 /// A pseudo-random number in [0, 1).

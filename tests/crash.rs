@@ -43,6 +43,7 @@ fn draft(model: Vec<u8>) -> Draft {
             outputs: vec![spec("y")],
             features: Vec::new(),
             classes: Vec::new(),
+            maps: Vec::new(),
         },
         opset: 17,
         training: None,

@@ -23,6 +23,7 @@ fn signature() -> Signature {
         outputs: Vec::new(),
         features: NAMES.into_iter().enumerate().map(feature).collect(),
         classes: Vec::new(),
+        maps: Vec::new(),
     }
 }
 

@@ -29,6 +29,7 @@ fn signature() -> Signature {
             feature("stop", FeatureKind::Categorical, "stop", 0),
         ],
         classes: vec!["no".to_owned(), "yes".to_owned()],
+        maps: Vec::new(),
     }
 }
 

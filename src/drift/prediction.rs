@@ -158,6 +158,7 @@ mod tests {
             outputs: outputs.iter().enumerate().map(spec).collect(),
             features: Vec::new(),
             classes: classes.iter().map(|&class| class.to_owned()).collect(),
+            maps: Vec::new(),
         }
     }
 

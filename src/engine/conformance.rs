@@ -23,14 +23,13 @@ fn list() -> PathBuf {
     root().join("tests/cases/onnx-node-native.txt")
 }
 
-/// The folder of the cases, made new.
-fn made() -> PathBuf {
+/// The folder of the cases that a script makes, made new.
+fn made(script: &str, name: &str) -> PathBuf {
     #[expect(clippy::disallowed_methods, reason = "a test is told by the environment where Python is")]
     let python = std::env::var("GUDGEON_TEST_PYTHON");
     let python = python.map_or_else(|_| root().join("target/test-venv/bin/python"), PathBuf::from);
-    let folder = root().join("target/onnx-node");
-    let script = root().join("scripts/node-cases.py");
-    let output = Command::new(&python).arg(script).arg(&folder).output();
+    let folder = root().join("target").join(name);
+    let output = Command::new(&python).arg(root().join(script)).arg(&folder).output();
     let output = output.unwrap_or_else(|error| panic!("{}: {error}; scripts/test makes it", python.display()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder
@@ -77,7 +76,7 @@ fn run(case: &Path) -> Result<(), String> {
 
 #[test]
 fn the_standards_own_cases_pass_as_recorded_and_none_panics() {
-    let folder = made();
+    let folder = made("scripts/node-cases.py", "onnx-node");
     let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.sort();
     let (mut passed, mut failed) = (BTreeSet::new(), Vec::new());
@@ -101,4 +100,14 @@ fn the_standards_own_cases_pass_as_recorded_and_none_panics() {
     assert!(600 <= known.len() && recorded.lines().count() <= known.len() * 10 / 9, "only {} cases", known.len());
     let of_ml: Vec<_> = failed.iter().filter(|(name, _)| name.starts_with("test_ai_onnx_ml_")).collect();
     assert!(of_ml.is_empty(), "ai.onnx.ml: {of_ml:#?}");
+}
+
+/// Random nodes of ai.onnx.ml with random attributes, which models of real exporters do not have all of.
+#[test]
+fn random_operators_of_ai_onnx_ml_answer_as_onnxruntime_does() {
+    let folder = made("scripts/ml-cases.py", "onnx-ml");
+    let cases: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(450 < cases.len(), "only {} cases", cases.len());
+    let failed: Vec<_> = cases.iter().filter_map(|case| Some((case.file_name()?, run(case).err()?))).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
 }

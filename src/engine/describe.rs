@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use prost::Message;
 
+use super::maps::{self, Tables};
 use super::onnx::{DataType, DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue, ValueInfoProto};
 use super::{EngineError, Limits, validate};
 use crate::model::{Feature, FeatureKind, Head, Signature, Task, TensorSpec};
@@ -36,17 +37,27 @@ pub struct Graph {
 ///
 /// Outputs that are a sequence of maps (ZipMap) are given as the tensor of scores behind them, under the same name. Axis 0
 /// of every tensor is the row axis. Features are the columns of the inputs: an input of one value a row is a feature of its
-/// name, column `i` of an input of numbers is `{input}_{i}`, or as `feature_names` (a JSON list) in the metadata says.
+/// name, column `i` of an input of numbers is `{input}_{i}`, or as `feature_names` (a JSON list) in the metadata says. An input that
+/// is a map is given as the table of its keys, each an optional feature of its name.
 ///
 /// # Errors
 /// [`EngineError`] where the bytes are no ONNX model, break a rule of the format, are over a limit, or need what this engine
 /// does not have.
 pub fn inspect(model: &[u8], limits: &Limits) -> Result<Graph, EngineError> {
-    Ok(decode(model, limits)?.1)
+    Ok(decode(model, limits)?.described)
 }
 
-/// The decoded model, checked, and its description.
-pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<(ModelProto, Graph), EngineError> {
+/// A model, decoded and checked.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) proto: ModelProto,
+    /// Whether the model is another than the file's: tables are in the place of maps.
+    pub(super) is_rewritten: bool,
+    pub(super) described: Graph,
+}
+
+/// Decodes, rewrites, checks and describes the model.
+pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<Decoded, EngineError> {
     let got = model.len() as u64;
     if got > limits.model_bytes_max {
         return Err(EngineError::TooLarge {
@@ -58,10 +69,11 @@ pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<(ModelProto, Graph
     if model.is_empty() {
         return Err(EngineError::NotOnnx("the file is empty".to_owned()));
     }
-    let proto = ModelProto::decode(model).map_err(|error| EngineError::NotOnnx(error.to_string()))?;
+    let mut proto = ModelProto::decode(model).map_err(|error| EngineError::NotOnnx(error.to_string()))?;
+    let tables = maps::lower(&mut proto, limits)?;
     let (graph, opset) = validate::model(&proto, limits)?;
     let metadata = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
-    let signature = signature(graph, &metadata)?;
+    let signature = signature(graph, &metadata, &tables)?;
     let task = match signature.head() {
         Head::Classes { .. } if signature.classes.len() == 2 => Task::Binary,
         Head::Classes { .. } => Task::Multiclass,
@@ -71,10 +83,15 @@ pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<(ModelProto, Graph
     let is_quantized = graph.node.iter().any(|node| super::tract::QUANTIZED.contains(&node.op_type.as_str()));
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned();
     let n_nodes = graph.node.len();
-    Ok((proto, Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized }))
+    let described = Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized };
+    Ok(Decoded { proto, is_rewritten: !tables.is_empty(), described })
 }
 
-fn signature(graph: &GraphProto, metadata: &BTreeMap<String, String>) -> Result<Signature, EngineError> {
+fn signature(
+    graph: &GraphProto,
+    metadata: &BTreeMap<String, String>,
+    tables: &Tables,
+) -> Result<Signature, EngineError> {
     let initialized: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
     let inputs = graph.input.iter().filter(|input| !initialized.contains(input.name.as_str()));
     let inputs = inputs.map(input).collect::<Result<Vec<_>, _>>()?;
@@ -87,13 +104,19 @@ fn signature(graph: &GraphProto, metadata: &BTreeMap<String, String>) -> Result<
     for value in &graph.output {
         outputs.push(output(value, writers.get(value.name.as_str()).copied())?);
     }
-    let mut signature = Signature { inputs, outputs, features: Vec::new(), classes: classes(graph) };
+    let maps = tables.iter().filter(|(_, keys)| keys.is_some()).map(|(name, _)| name.clone()).collect();
+    let mut signature = Signature { inputs, outputs, features: Vec::new(), classes: classes(graph), maps };
     if signature.validate().is_err() {
         signature.classes.clear();
     }
-    let features = features(&signature.inputs, metadata);
-    let named = Signature { features, ..signature.clone() };
-    Ok(if named.validate().is_ok() { named } else { signature })
+    for naming in [Naming::Plain, Naming::WithInput] {
+        let features = features(&signature.inputs, metadata, tables, naming);
+        let named = Signature { features, ..signature.clone() };
+        if named.validate().is_ok() {
+            return Ok(named);
+        }
+    }
+    Ok(signature)
 }
 
 fn place(role: &str, name: &str) -> String {
@@ -103,7 +126,7 @@ fn place(role: &str, name: &str) -> String {
 fn input(value: &ValueInfoProto) -> Result<TensorSpec, EngineError> {
     let place = place("input", &value.name);
     let Some(spec) = tensor_spec(value)? else {
-        return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor")));
+        return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor or a map")));
     };
     if spec.shape.is_empty() {
         return Err(EngineError::Unsupported(format!("{place}: a shape without a row axis")));
@@ -194,28 +217,44 @@ fn extracted(graph: &GraphProto) -> Option<Vec<String>> {
     (fits && classes.len() > 1).then_some(classes)
 }
 
-fn features(inputs: &[TensorSpec], metadata: &BTreeMap<String, String>) -> Vec<Feature> {
+/// How the keys of maps are named as features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Plain,
+    /// `{input}_{key}`, where a key is the name of another feature.
+    WithInput,
+}
+
+fn features(
+    inputs: &[TensorSpec],
+    metadata: &BTreeMap<String, String>,
+    tables: &Tables,
+    naming: Naming,
+) -> Vec<Feature> {
     let given: Option<Vec<String>> = metadata.get("feature_names").and_then(|names| serde_json::from_str(names).ok());
     let mut features = Vec::new();
     for spec in inputs {
+        let keys = tables.get(&spec.name).and_then(Option::as_ref);
         let len = match (spec.shape.len(), spec.row_len()) {
-            (1 | 2, Some(len)) if len <= FEATURES_MAX => len,
+            (1 | 2, Some(len)) if len <= FEATURES_MAX || keys.is_some() => len,
             _ => continue,
         };
         let kind = if spec.datatype == Dtype::String { FeatureKind::Categorical } else { FeatureKind::Numeric };
         let given = given.as_ref().filter(|given| inputs.len() == 1 && given.len() == len);
         for column in 0..len {
-            let name = match given {
-                Some(given) => given[column].clone(),
-                None if len == 1 => spec.name.clone(),
-                None => format!("{}_{column}", spec.name),
+            let name = match (keys, given) {
+                (Some(keys), _) if naming == Naming::Plain => keys[column].clone(),
+                (Some(keys), _) => format!("{}_{}", spec.name, keys[column]),
+                (None, Some(given)) => given[column].clone(),
+                (None, None) if len == 1 => spec.name.clone(),
+                (None, None) => format!("{}_{column}", spec.name),
             };
             features.push(Feature {
                 name,
                 kind,
                 input: spec.name.clone(),
                 column,
-                optional: false,
+                optional: keys.is_some(),
                 levels: Vec::new(),
                 min: None,
                 max: None,

@@ -165,7 +165,7 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
         if name == "ZipMap" {
             return Ok(());
         }
-        let Some(kernel) = ops::kernel(node)? else { return Err(unknown(node)) };
+        let Some(kernel) = ops::kernel(node, ops::NEWEST)? else { return Err(unknown(node)) };
         if !kernel.n_inputs().contains(&node.input.len()) || node.output.len() > kernel.n_outputs() {
             let (inputs, outputs) = (kernel.n_inputs(), kernel.n_outputs());
             let problem = format!("{name} takes {} inputs and has {outputs} outputs at most", inputs.end());

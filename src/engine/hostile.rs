@@ -502,3 +502,34 @@ fn a_run_that_would_hold_too_many_values_is_an_error() {
     let error = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap_err();
     assert!(matches!(&error, EngineError::OutOfMemory(why) if why.contains("run_values_max")), "{error}");
 }
+
+/// Found by fuzzing: a tensor without values may have axes of any size, which a run would walk.
+#[test]
+fn an_empty_tensor_with_huge_axes_is_an_error_of_the_run() {
+    let side = 2_147_483_647;
+    let mut model = model(vec![node("ReduceMax", &["x"], &["y"], vec![ints("axes", &[2])])]);
+    graph(&mut model).input = vec![value("x", &[None, Some(side), Some(0)])];
+    graph(&mut model).output = vec![value("y", &[None, Some(side), Some(1)])];
+    let plan = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap();
+    let input = Tensor::new(vec![1, 2_147_483_647, 0], Data::Fp32(Vec::new())).unwrap();
+    let error = plan.run(&[input]).unwrap_err();
+    assert!(matches!(&error, EngineError::OutOfMemory(why) if why.contains("run_values_max")), "{error}");
+}
+
+/// Found by fuzzing: the square of the largest whole number is beyond 127 bits.
+#[test]
+fn squares_of_large_whole_numbers_wrap() {
+    let of_type = |name: &str, n: i64| {
+        let mut value = value(name, &[None, Some(n)]);
+        if let Some(TypeValue::Tensor(tensor)) = value.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
+            tensor.elem_type = 13;
+        }
+        value
+    };
+    let mut model = model(vec![node("ReduceSumSquare", &["x"], &["y"], vec![ints("axes", &[1])])]);
+    graph(&mut model).input = vec![of_type("x", 3)];
+    graph(&mut model).output = vec![of_type("y", 1)];
+    let plan = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap();
+    let input = Tensor::new(vec![1, 3], Data::Uint64(vec![u64::MAX; 3])).unwrap();
+    assert_eq!(plan.run(&[input]).unwrap()[0].data(), &Data::Uint64(vec![3]));
+}

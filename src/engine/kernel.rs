@@ -182,12 +182,26 @@ impl Args<'_, '_> {
 
     /// How many values a tensor of `shape` holds; an error where that is more than the run may still make.
     pub(super) fn room_for(&self, shape: &[usize]) -> Result<usize, String> {
-        let product = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         let room = self.frame.room;
-        product.filter(|&n_values| n_values <= room).ok_or_else(|| {
-            format!("a tensor of shape {shape:?} is over what a run may still hold ({room} values, {VALUES_LIMIT})")
-        })
+        if extent(shape) <= room {
+            return Ok(shape.iter().product());
+        }
+        Err(format!("a tensor of shape {shape:?} is over what a run may still hold ({room} values, {VALUES_LIMIT})"))
     }
+}
+
+/// How many places the axes of `shape` span, where an empty axis counts as one place. A tensor without values may have axes of
+/// any size beside the empty one, and an operator may walk them.
+pub(super) fn extent(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |product: usize, &size| product.saturating_mul(size.max(1)))
+}
+
+/// That the axes of `shape` span no more than `values_max` places.
+pub(super) fn check_extent(shape: &[usize], values_max: usize) -> Result<(), String> {
+    if extent(shape) <= values_max {
+        return Ok(());
+    }
+    Err(format!("a tensor of shape {shape:?} spans more than {values_max} places ({VALUES_LIMIT})"))
 }
 
 /// What an operator gives.

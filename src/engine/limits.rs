@@ -22,6 +22,8 @@ pub struct Limits {
     pub nesting_max: usize,
     /// Values that a run of the native engine may hold at once.
     pub run_values_max: usize,
+    /// Keys of a map that the graph takes.
+    pub map_keys_max: usize,
     /// Bytes of a name, of a dimension's name included.
     pub name_bytes_max: usize,
 }
@@ -37,6 +39,7 @@ impl Default for Limits {
             dim_max: (1 << 31) - 1,
             nesting_max: 8,
             run_values_max: 1 << 28,
+            map_keys_max: 1 << 16,
             name_bytes_max: 256,
         }
     }

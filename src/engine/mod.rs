@@ -12,7 +12,7 @@ mod engines;
 mod error;
 mod kernel;
 mod limits;
-
+mod maps;
 mod native;
 pub mod onnx;
 mod ops;

@@ -4,8 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use prost::Message;
+
+use super::describe::{self, Decoded};
 use super::engines::{self, Engaged, EngineChoice, Loaded, Runnable, Source};
-use super::{EngineError, Limits, describe};
+use super::{EngineError, Limits};
 use crate::model::{Signature, Task, TensorSpec};
 use crate::tensor::Tensor;
 
@@ -161,6 +164,10 @@ fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, En
     }
     let failed = |problem: String| EngineError::Run(format!("output {:?}: {problem}", spec.name));
     let mut shape = output.shape().to_vec();
+    // One value a row is one value a row, on whichever axis an exporter has put the rows (`[1, n_rows]`).
+    if output.data().len() == n_rows && shape.contains(&n_rows) {
+        shape = vec![n_rows];
+    }
     while shape.len() > spec.shape.len() && shape.last() == Some(&1) {
         shape.pop();
     }
@@ -175,14 +182,17 @@ fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, En
 }
 
 fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, limits: &Limits) -> Result<Plan, EngineError> {
-    let (proto, described) = describe::decode(model, limits)?;
+    let Decoded { proto, is_rewritten, described } = describe::decode(model, limits)?;
     if let Some(given) = given {
         compare(given, &described.signature)?;
     }
     let graph = proto.graph.as_ref().ok_or_else(|| EngineError::NotOnnx("it holds no graph".to_owned()))?;
-    let source = Source { bytes: model, proto: &proto, graph, described: &described, limits };
+    let rewritten = is_rewritten.then(|| proto.encode_to_vec());
+    let source =
+        Source { bytes: rewritten.as_deref().unwrap_or(model), proto: &proto, graph, described: &described, limits };
     let (Loaded { runnable, row_by_row, shapes }, engaged) = engines::load(&source, engine)?;
     let mut signature = given.unwrap_or(&described.signature).clone();
+    signature.maps.clone_from(&described.signature.maps);
     for (spec, found) in signature.outputs.iter_mut().zip(&shapes) {
         refine(spec, found.as_deref().unwrap_or_default());
     }

@@ -11,7 +11,13 @@ use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 /// A model whose outputs are its inputs, so that an answer is a request again.
 fn echo(dtype: Dtype, n_columns: usize) -> Signature {
     let spec = TensorSpec { name: "x".to_owned(), datatype: dtype, shape: vec![None, Some(n_columns)] };
-    Signature { inputs: vec![spec.clone()], outputs: vec![spec], features: Vec::new(), classes: Vec::new() }
+    Signature {
+        inputs: vec![spec.clone()],
+        outputs: vec![spec],
+        features: Vec::new(),
+        classes: Vec::new(),
+        maps: Vec::new(),
+    }
 }
 
 /// A finite or missing value, bit for bit.

@@ -197,6 +197,7 @@ mod tests {
             outputs: vec![spec("value", &[None, Some(1)])],
             features: features.iter().map(feature).collect(),
             classes: Vec::new(),
+            maps: Vec::new(),
         }
     }
 

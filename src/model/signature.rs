@@ -117,6 +117,10 @@ pub struct Signature {
     /// The class names of a classifier, in the order of its probabilities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
+    /// The inputs that are maps in the graph, whose features are their keys: a row has 0 (or the empty string) for a key that it
+    /// leaves out, and keys that the graph does not know are passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<String>,
 }
 
 /// Input that does not fit a signature: where, what was expected, what came. It never quotes more of the input than a
@@ -235,6 +239,11 @@ impl Signature {
         format!("one of {}", names.join(", "))
     }
 
+    /// Whether `input` is a map in the graph.
+    pub fn is_map(&self, input: &str) -> bool {
+        self.maps.iter().any(|map| map == input)
+    }
+
     /// The tensor that stands for an input that was left out: all missing. `None` where it may not be left out.
     fn absent(&self, spec: &TensorSpec, n_rows: usize) -> Option<Tensor> {
         let mut features = self.features.iter().filter(|feature| feature.input == spec.name).peekable();
@@ -243,11 +252,9 @@ impl Signature {
             return None;
         }
         let n_values = n_rows.checked_mul(spec.row_len()?)?;
-        let data = match spec.datatype {
-            Dtype::Fp32 => Data::Fp32(vec![f32::NAN; n_values]),
-            Dtype::Fp64 => Data::Fp64(vec![f64::NAN; n_values]),
-            Dtype::String => Data::String(vec![String::new(); n_values]),
-            _ => return None,
+        let data = match self.is_map(&spec.name) {
+            true => Data::zeros(spec.datatype, n_values),
+            false => Data::missing(spec.datatype, n_values)?,
         };
         let mut shape = vec![n_rows];
         shape.extend(spec.shape.iter().skip(1).flatten());
@@ -263,6 +270,9 @@ impl Signature {
         unique("signature.outputs", self.outputs.iter().map(|spec| spec.name.as_str()))?;
         unique("signature.features", self.features.iter().map(|feature| feature.name.as_str()))?;
         unique("signature.classes", self.classes.iter().map(String::as_str))?;
+        if let Some(name) = self.maps.iter().find(|name| self.inputs.iter().all(|spec| spec.name != **name)) {
+            return Err(Mismatch::new("signature.maps", "names of inputs", format!("{name:?}")));
+        }
         for (index, feature) in self.features.iter().enumerate() {
             let path = format!("signature.features[{index}]");
             let Some(spec) = self.inputs.iter().find(|spec| spec.name == feature.input) else {
@@ -335,6 +345,7 @@ mod tests {
                 feature("carrier", FeatureKind::Categorical, true),
             ],
             classes: vec!["on_time".to_owned(), "late".to_owned()],
+            maps: Vec::new(),
         }
     }
 

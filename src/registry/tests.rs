@@ -72,6 +72,7 @@ fn draft(model: &[u8]) -> Draft {
             outputs: vec![spec("y")],
             features: Vec::new(),
             classes: Vec::new(),
+            maps: Vec::new(),
         },
         opset: 17,
         training: None,

@@ -151,7 +151,7 @@ mod tests {
 
     fn signature(outputs: Vec<TensorSpec>, classes: &[&str]) -> Signature {
         let classes = classes.iter().map(|&class| class.to_owned()).collect();
-        Signature { inputs: Vec::new(), outputs, features: Vec::new(), classes }
+        Signature { inputs: Vec::new(), outputs, features: Vec::new(), classes, maps: Vec::new() }
     }
 
     #[track_caller]

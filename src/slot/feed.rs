@@ -135,7 +135,7 @@ mod tests {
     fn rows(n_rows: usize) -> Checked {
         let spec = TensorSpec { name: "x".to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(1)] };
         let (outputs, features, classes) = (Vec::new(), Vec::new(), Vec::new());
-        let signature = Signature { inputs: vec![spec], outputs, features, classes };
+        let signature = Signature { inputs: vec![spec], outputs, features, classes, maps: Vec::new() };
         let tensor = Tensor::column(Data::Fp32(vec![0.0; n_rows]));
         signature.check(vec![NamedTensor { name: "x".to_owned(), tensor }]).unwrap()
     }

@@ -88,6 +88,28 @@ impl Data {
         }
     }
 
+    /// `n` values of type `dtype` that are missing; `None` for types that cannot say so.
+    pub fn missing(dtype: Dtype, n: usize) -> Option<Self> {
+        match dtype {
+            Dtype::Fp32 => Some(Self::Fp32(vec![f32::NAN; n])),
+            Dtype::Fp64 => Some(Self::Fp64(vec![f64::NAN; n])),
+            Dtype::String => Some(Self::String(vec![String::new(); n])),
+            _ => None,
+        }
+    }
+
+    /// `n` zeros of type `dtype`: empty strings, flags that are false.
+    pub fn zeros(dtype: Dtype, n: usize) -> Self {
+        let mut zeros = Self::with_capacity(dtype, n);
+        zeros.extend_zeros(n);
+        zeros
+    }
+
+    /// Appends `n` zeros.
+    pub fn extend_zeros(&mut self, n: usize) {
+        each_dtype!(self, values => values.resize(values.len() + n, Default::default()));
+    }
+
     /// The element type.
     pub fn dtype(&self) -> Dtype {
         match self {

@@ -94,6 +94,7 @@ fn the_fields_of_the_manifest() {
             outputs: vec![spec()],
             features: vec![feature],
             classes: vec!["on time".to_owned()],
+            maps: vec!["input".to_owned()],
         },
         opset: 17,
         training: Some(training),
@@ -223,7 +224,8 @@ fn the_fields_of_aliases_and_history() {
     };
     check_json("### aliases.json", &[json(&aliases)]);
     let specs = || vec![TensorSpec { name: "x".to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(1)] }];
-    let signature = Signature { inputs: specs(), outputs: specs(), features: Vec::new(), classes: Vec::new() };
+    let signature =
+        Signature { inputs: specs(), outputs: specs(), features: Vec::new(), classes: Vec::new(), maps: Vec::new() };
     let format = RecordedContract::FORMAT.to_owned();
     let contract = RecordedContract { format, version: Version::FIRST, signature };
     check_json("### contract.json", &[json(&contract)]);

@@ -49,6 +49,34 @@ async fn every_route_of_the_table_answers() {
     server.stop().await;
 }
 
+/// The rows and answers of the case `map_sk_logreg_zipmap`, as onnxruntime gave them.
+#[tokio::test]
+async fn a_model_of_maps_is_asked_with_objects_of_keys_in_batches() {
+    let server = TestRegistry::empty().with_case("cities", 1, "map_sk_logreg_zipmap").serve().await;
+    let rows = json!([
+        { "city=Oslo": 1, "temp": -9 },
+        { "city=Bergen": 1, "temp": -5.5, "rain": 0.25 },
+        {},
+        { "temp": 40, "city=Rome": 1 },
+    ]);
+    let sent = json!({ "instances": rows }).to_string();
+    let (status, answer) = body(server.post("/v1/models/cities:predict", sent).await).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let recorded = repository("tests/cases/models/map_sk_logreg_zipmap/output_1.output_probability.json");
+    let recorded: Value = serde_json::from_str(&std::fs::read_to_string(recorded).unwrap()).unwrap();
+    for (row, place) in [0, 1, 12, 13].into_iter().enumerate() {
+        let got = &answer["predictions"][row];
+        let (want, warm) = (&recorded[place], &got["probabilities"]["warm"]);
+        let difference = want["warm"].as_f64().unwrap() - warm.as_f64().unwrap();
+        assert!(difference.abs() < 1e-6, "row {row}: expected {want}, got {got}");
+    }
+    let tensor = json!({ "name": "x", "datatype": "FP32", "shape": [1, 5], "data": [0, 1, 0, 0.25, -5.5] });
+    let sent = json!({ "inputs": [tensor] }).to_string();
+    let (status, second) = body(server.post("/v2/models/cities/infer", sent).await).await;
+    assert_eq!(status, StatusCode::OK, "{second}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn no_method_of_an_admin_route_answers_without_the_token() {
     let server = iris().await;

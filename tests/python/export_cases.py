@@ -92,6 +92,9 @@ case("knn_reg_manhattan", N.KNeighborsRegressor(3, metric="manhattan"), Xd[:100]
 case("knn_transformer", N.KNeighborsTransformer(n_neighbors=3), Xi[:60])
 case("gpr", GP.GaussianProcessRegressor(GP.kernels.RBF() + GP.kernels.WhiteKernel()), Xd[:60], dia.target[:60])
 case("gpr_dot", GP.GaussianProcessRegressor(GP.kernels.DotProduct() + GP.kernels.WhiteKernel()), Xd[:60], dia.target[:60] / 100)
+clf("qda", DA.QuadraticDiscriminantAnalysis(), Xi, names)
+clf("rf_one_class", E.RandomForestClassifier(3), Xi[:50], np.ones(50, dtype=np.int64))
+case("rf_decision_leaf", E.RandomForestClassifier(3, max_depth=3, random_state=0), Xi, names, opts={"zipmap": False, "decision_leaf": True})
 clf("lda", DA.LinearDiscriminantAnalysis(), Xi, iris.target)
 case("pca", D.PCA(2), Xi); case("ipca", D.IncrementalPCA(2), Xi); case("tsvd", D.TruncatedSVD(2), Xi); case("kernel_pca", D.KernelPCA(2, kernel="rbf"), Xi[:50])
 case("pls", CD.PLSRegression(2), Xi, f(iris.target))
@@ -174,7 +177,7 @@ for name, (est, X, y, rows, opts, types, opset) in cases.items():
                 types = [("X", StringTensorType([None, as_input(X).shape[1]]))] if X.ndim == 2 else [("X", StringTensorType([None, 1]))]
             elif X.dtype == np.int64: types = [("X", Int64TensorType([None] + list(X.shape[1:]) or [None, 1]))]
             else: types = [("X", FloatTensorType([None, X.shape[1]]))]
-        o = {id(est): {"zipmap": False}} if opts == "nozip" else None
+        o = {id(est): {"zipmap": False} if opts == "nozip" else opts} if opts else None
         try: model = convert_sklearn(est, initial_types=types, options=o, target_opset={"": 18, "ai.onnx.ml": 3})
         except NameError: model = convert_sklearn(est, initial_types=types, target_opset={"": 18, "ai.onnx.ml": 3})
         if X.ndim == 1 and X.dtype == np.int64: Xs = Xs.reshape(-1)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::node::Node;
 use super::program::{Program, Step};
 use super::registry;
-use crate::engine::kernel::{Args, Fact, Frame, OpError, Outputs, Source, VALUES_LIMIT};
+use crate::engine::kernel::{Args, Fact, Frame, OpError, Outputs, Source, VALUES_LIMIT, check_extent};
 use crate::engine::onnx::{GraphProto, NodeProto};
 use crate::engine::tensors;
 use crate::engine::validate::shown;
@@ -44,9 +44,8 @@ pub(super) fn compile(graph: &GraphProto, setting: Setting, lent: Named, owned: 
         room: setting.values_max,
     };
     for tensor in &graph.initializer {
-        let value = compiler.constant(
-            tensors::read(tensor).map_err(|error| at(&format!("initializer {}", shown(&tensor.name)), error))?,
-        );
+        let value = tensors::read(tensor).and_then(|tensor| compiler.constant(tensor));
+        let value = value.map_err(|error| at(&format!("initializer {}", shown(&tensor.name)), error))?;
         compiler.values.insert(tensor.name.clone(), value);
     }
     for (index, (name, fact)) in lent.into_iter().enumerate() {
@@ -79,10 +78,11 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn constant(&mut self, tensor: Tensor) -> Value {
+    fn constant(&mut self, tensor: Tensor) -> Result<Value, OpError> {
+        check_extent(tensor.shape(), self.setting.values_max).map_err(OpError::Bad)?;
         let fact = Fact::constant(tensor);
         self.constants.extend(fact.constant.clone());
-        Value { source: Source::Constant(self.constants.len() - 1), fact }
+        Ok(Value { source: Source::Constant(self.constants.len() - 1), fact })
     }
 
     fn value(&self, name: &str) -> Result<&Value, OpError> {
@@ -149,7 +149,7 @@ impl Compiler {
         for (name, tensor) in proto.output.iter().zip(outputs) {
             let room = self.room.checked_sub(tensor.data().len());
             self.room = room.ok_or_else(|| OpError::Bad(format!("more values at load than {VALUES_LIMIT}")))?;
-            let value = self.constant(tensor);
+            let value = self.constant(tensor)?;
             self.values.insert(name.clone(), value);
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::node::Run;
-use crate::engine::kernel::{Args, Fact, Frame, Outputs, Source, VALUES_LIMIT};
+use crate::engine::kernel::{Args, Fact, Frame, Outputs, Source, VALUES_LIMIT, check_extent};
 use crate::tensor::Tensor;
 
 /// One operator with the places of its arguments and outputs.
@@ -39,6 +39,7 @@ pub(super) struct Program {
 impl Program {
     /// The outputs. The caller has held the inputs against their facts.
     pub(super) fn run(&self, inputs: &[Tensor], owned: Vec<Tensor>) -> Result<Vec<Tensor>, String> {
+        inputs.iter().chain(&owned).try_for_each(|input| check_extent(input.shape(), self.values_max))?;
         let mut slots = Vec::with_capacity(self.n_slots);
         slots.extend(owned.into_iter().map(Some));
         slots.resize_with(self.n_slots, || None);
@@ -58,26 +59,27 @@ impl Program {
         }
         frame.room = frame.room.saturating_add(held).min(self.values_max);
         match outputs {
-            Outputs::One(tensor) => store(step, frame, 0, tensor),
+            Outputs::One(tensor) => self.store(step, frame, 0, tensor),
             Outputs::Two(first, second) => {
-                store(step, frame, 0, first)?;
-                store(step, frame, 1, second)
+                self.store(step, frame, 0, first)?;
+                self.store(step, frame, 1, second)
             }
             Outputs::Many(tensors) => {
-                tensors.into_iter().enumerate().try_for_each(|(index, tensor)| store(step, frame, index, tensor))
+                tensors.into_iter().enumerate().try_for_each(|(index, tensor)| self.store(step, frame, index, tensor))
             }
         }
     }
-}
 
-fn store(step: &Step, frame: &mut Frame<'_>, index: usize, tensor: Tensor) -> Result<(), String> {
-    let Some(Some(slot)) = step.targets.get(index) else { return Ok(()) };
-    let room = frame.room.checked_sub(tensor.data().len());
-    frame.room = room.ok_or_else(|| {
-        format!("{} values more than a run may hold at once ({VALUES_LIMIT})", tensor.data().len() - frame.room)
-    })?;
-    frame.slots[*slot] = Some(tensor);
-    Ok(())
+    fn store(&self, step: &Step, frame: &mut Frame<'_>, index: usize, tensor: Tensor) -> Result<(), String> {
+        let Some(Some(slot)) = step.targets.get(index) else { return Ok(()) };
+        check_extent(tensor.shape(), self.values_max)?;
+        let room = frame.room.checked_sub(tensor.data().len());
+        frame.room = room.ok_or_else(|| {
+            format!("{} values more than a run may hold at once ({VALUES_LIMIT})", tensor.data().len() - frame.room)
+        })?;
+        frame.slots[*slot] = Some(tensor);
+        Ok(())
+    }
 }
 
 fn taken(frame: &mut Frame<'_>, source: Source) -> Result<Tensor, String> {

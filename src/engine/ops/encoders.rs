@@ -123,7 +123,7 @@ pub(in crate::engine) struct LabelEncoder {
 }
 
 impl LabelEncoder {
-    pub(in crate::engine) fn read(attributes: Attributes<'_>) -> Result<Self, OpError> {
+    pub(in crate::engine) fn read(attributes: Attributes<'_>, opset: i64) -> Result<Self, OpError> {
         let classes = attributes.strings("classes_strings")?;
         if !classes.is_empty() {
             return Self::of_opset_1(attributes, &classes);
@@ -141,7 +141,13 @@ impl LabelEncoder {
                 _ => Data::Fp64(vec![-0.0]),
             },
         };
-        Ok(Self { name: "LabelEncoder", mappings: vec![Mapping::new(&keys, values, &default)?] })
+        let mut mapping = Mapping::new(&keys, values, &default)?;
+        if opset < super::NAN_IS_KEY
+            && let Keys::Floats(places) = &mut mapping.keys
+        {
+            places.remove(&float_key(f64::NAN));
+        }
+        Ok(Self { name: "LabelEncoder", mappings: vec![mapping] })
     }
 
     /// A list of strings, which are numbered; either way, by the type of the input.

@@ -42,8 +42,14 @@ pub(super) const NAMES: [&str; 16] = [
     "TreeEnsembleRegressor",
 ];
 
-/// The kernel of a node of ai.onnx.ml; `None` where the node is not one of ours.
-pub(super) fn kernel(node: &NodeProto) -> Result<Option<Arc<dyn Kernel>>, OpError> {
+/// From this version of ai.onnx.ml on, LabelEncoder finds NaN where it is a key.
+pub(super) const NAN_IS_KEY: i64 = 4;
+
+/// The newest version of ai.onnx.ml.
+pub(super) const NEWEST: i64 = 5;
+
+/// The kernel of a node of ai.onnx.ml in version `opset`; `None` where the node is not one of ours.
+pub(super) fn kernel(node: &NodeProto, opset: i64) -> Result<Option<Arc<dyn Kernel>>, OpError> {
     let attributes = Attributes::new(node);
     let kernel: Arc<dyn Kernel> = match node.op_type.as_str() {
         "ArrayFeatureExtractor" => Arc::new(features::ArrayFeatureExtractor),
@@ -51,7 +57,7 @@ pub(super) fn kernel(node: &NodeProto) -> Result<Option<Arc<dyn Kernel>>, OpErro
         "CategoryMapper" => Arc::new(encoders::LabelEncoder::read_category_mapper(attributes)?),
         "FeatureVectorizer" => Arc::new(features::FeatureVectorizer::read(attributes)?),
         "Imputer" => Arc::new(numeric::Imputer::read(attributes)?),
-        "LabelEncoder" => Arc::new(encoders::LabelEncoder::read(attributes)?),
+        "LabelEncoder" => Arc::new(encoders::LabelEncoder::read(attributes, opset)?),
         "LinearClassifier" => Arc::new(linear::Classifier::read(attributes)?),
         "LinearRegressor" => Arc::new(linear::Regressor::read(attributes)?),
         "Normalizer" => Arc::new(numeric::Normalizer::read(attributes)?),

@@ -156,7 +156,12 @@ impl Classifier {
             return OpError::bad(format!("rho: expected {n_rho} values, got {}", rho.len()));
         }
         let weights_are_positive = coefficients.iter().all(|&weight| 0.0 <= weight);
-        Ok(Self { vectors, machine, rho, labels, post: PostTransform::read(attributes)?, weights_are_positive })
+        let post = PostTransform::read(attributes)?;
+        if post == PostTransform::Probit && n_classes == 2 && matches!(machine, Machine::Pairs { platt: None, .. }) {
+            // onnxruntime leaves the second score unset in this case.
+            return OpError::unknown("SVMClassifier with PROBIT on one score");
+        }
+        Ok(Self { vectors, machine, rho, labels, post, weights_are_positive })
     }
 
     fn pairs(
@@ -255,13 +260,13 @@ impl Classifier {
         if scores.len() - start == 1 {
             let score = scores[start];
             match self.post {
-                PostTransform::None if self.weights_are_positive => scores.splice(start.., [1.0 - score, score]),
                 PostTransform::None => scores.splice(start.., [-score, score]),
                 PostTransform::Logistic => {
                     let pair = [super::post::logistic(-score), super::post::logistic(score)];
                     scores.splice(start.., pair)
                 }
-                _ => scores.splice(start.., [score, -score]),
+                // PROBIT is refused before.
+                _ => scores.splice(start.., [1.0 - score, score]),
             };
             return;
         }

@@ -15,7 +15,7 @@ use super::EngineError;
 use super::describe::Graph;
 use super::engines::{Declined, Engine, EngineName, Loaded, Runnable, Source, declared, declares_one_row};
 use super::kernel::OpError;
-use super::onnx::{DimensionValue, GraphProto, NodeProto};
+use super::onnx::{DimensionValue, GraphProto, ModelProto, NodeProto};
 use super::validate::shown;
 use crate::model::TensorSpec;
 use crate::tensor::{Dtype, Tensor as Ours};
@@ -34,7 +34,7 @@ impl Engine for Tract {
 
     fn load(&self, source: &Source<'_>) -> Result<Loaded, Declined> {
         let Source { bytes, graph, described, .. } = *source;
-        if let Some(what) = lacking(graph) {
+        if let Some(what) = lacking(graph).or_else(|| older_nan_keys(source.proto)) {
             return Err(Declined::Lacks(what));
         }
         let decoded = pb::ModelProto::decode(bytes).map_err(|error| EngineError::NotOnnx(error.to_string()));
@@ -67,6 +67,15 @@ fn lacking(graph: &GraphProto) -> Option<String> {
             None => inner(),
         }
     })
+}
+
+/// The library does not tell our operators of which version of ai.onnx.ml they are; LabelEncoder is the one that asks.
+fn older_nan_keys(proto: &ModelProto) -> Option<String> {
+    let version = proto.opset_import.iter().find(|import| import.domain == "ai.onnx.ml")?.version;
+    let mut attributes = proto.graph.iter().flat_map(|graph| &graph.node).flat_map(|node| &node.attribute);
+    let has_nan = attributes.any(|each| each.name == "keys_floats" && each.floats.iter().any(|key| key.is_nan()));
+    (has_nan && version < super::ops::NAN_IS_KEY)
+        .then(|| format!("keys that are NaN, in version {version} of ai.onnx.ml"))
 }
 
 /// Why this engine does not take the node of another domain than ai.onnx.ml; `None` where it does.

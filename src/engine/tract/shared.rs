@@ -167,7 +167,7 @@ pub(super) fn register(onnx: &mut Onnx) {
 
 fn build(_context: &ParsingContext<'_>, node: &pb::NodeProto) -> TractResult<(Box<dyn InferenceOp>, Vec<String>)> {
     let node = NodeProto::decode(node.encode_to_vec().as_slice())?;
-    let kernel = match ops::kernel(&node) {
+    let kernel = match ops::kernel(&node, ops::NEWEST) {
         Ok(Some(kernel)) => kernel,
         Ok(None) => bail!("no operator of ours: {}", node.op_type),
         Err(OpError::Unknown(what) | OpError::Bad(what)) => bail!("{what}"),

@@ -6,7 +6,7 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::target::{Plan, Target};
-use crate::http::json::{DecodeLimits, Faults, Key, Nest, ValueSeed, clip, expected_value, refuse};
+use crate::http::json::{DecodeLimits, Faults, Ignored, Key, Nest, ValueSeed, clip, expected_value, refuse};
 use crate::model::{Feature, TensorSpec};
 use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
@@ -58,6 +58,10 @@ impl<'de> Visitor<'de> for ColumnsSeed<'_> {
         let mut next = 0;
         while let Some(Key(name)) = map.next_key()? {
             let Some(target) = plan.target(&name, next) else {
+                if plan.takes_any_name() {
+                    map.next_value::<Ignored>()?;
+                    continue;
+                }
                 let expected = plan.known_names();
                 return Err(faults.raise_at(format!(".{}", clip(&name)), expected, "an unknown name"));
             };
@@ -208,10 +212,11 @@ impl Sheet<'_> {
         };
         let mut columns: Vec<Option<Data>> = (0..row_len).map(|_| None).collect();
         let features = self.plan.signature.features.iter().zip(&self.plan.feature_inputs).zip(&mut self.features);
+        let is_map = self.plan.is_map.get(input).is_some_and(|is_map| *is_map);
         for ((feature, _), data) in features.filter(|((_, of), _)| **of == input) {
             let data = match data.take() {
                 Some(data) => data,
-                None => absent(feature, spec, n_rows).ok_or_else(|| {
+                None => absent(feature, spec.datatype, is_map, n_rows).ok_or_else(|| {
                     let expected = format!("a list, each {}", expected_value(spec.datatype));
                     self.faults.raise_at(format!(".{}", feature.name), expected, "nothing")
                 })?,
@@ -227,14 +232,12 @@ impl Sheet<'_> {
     }
 }
 
-/// A column of missing values, where the feature may be left out and its type can say so.
-fn absent(feature: &Feature, spec: &TensorSpec, n_rows: usize) -> Option<Data> {
-    feature.optional.then_some(())?;
-    match spec.datatype {
-        Dtype::Fp32 => Some(Data::Fp32(vec![f32::NAN; n_rows])),
-        Dtype::Fp64 => Some(Data::Fp64(vec![f64::NAN; n_rows])),
-        Dtype::String => Some(Data::String(vec![String::new(); n_rows])),
-        _ => None,
+/// The column of a feature that was left out, where it may be: missing, or zero in a map.
+fn absent(feature: &Feature, datatype: Dtype, is_map: bool, n_rows: usize) -> Option<Data> {
+    match (feature.optional, is_map) {
+        (true, true) => Some(Data::zeros(datatype, n_rows)),
+        (true, false) => Data::missing(datatype, n_rows),
+        (false, _) => None,
     }
 }
 

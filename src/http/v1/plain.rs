@@ -279,7 +279,13 @@ mod tests {
 
     fn signature(datatype: Dtype) -> Signature {
         let spec = TensorSpec { name: "x".to_owned(), datatype, shape: vec![None, Some(2)] };
-        Signature { inputs: vec![spec], outputs: Vec::new(), features: Vec::new(), classes: Vec::new() }
+        Signature {
+            inputs: vec![spec],
+            outputs: Vec::new(),
+            features: Vec::new(),
+            classes: Vec::new(),
+            maps: Vec::new(),
+        }
     }
 
     /// Bits of each value, so that every NaN is equal to itself and -0 is not 0.

@@ -7,7 +7,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapA
 
 use super::table::Table;
 use super::target::Target;
-use crate::http::json::{Faults, Key, Nest, ValueSeed, clip};
+use crate::http::json::{Faults, Ignored, Key, Nest, ValueSeed, clip};
 
 /// Reads one row into the table.
 pub(super) struct RowSeed<'a, 'p> {
@@ -84,6 +84,10 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
         let mut next = 0;
         while let Some(Key(name)) = map.next_key()? {
             let Some(target) = table.plan.target(&name, next) else {
+                if table.plan.takes_any_name() {
+                    map.next_value::<Ignored>()?;
+                    continue;
+                }
                 let expected = table.plan.known_names();
                 return Err(faults.raise_at(format!(".{}", clip(&name)), expected, "an unknown name"));
             };

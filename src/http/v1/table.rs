@@ -39,14 +39,17 @@ impl<'a> Table<'a> {
         Self { plan, columns, seen: vec![false; plan.signature.features.len()], n_rows: 0 }
     }
 
-    /// Starts a row. Values that features will fill start as missing.
+    /// Starts a row. Values that features will fill start as missing, those of maps as zeros.
     pub(super) fn start_row(&mut self) {
         self.seen.fill(false);
-        for (column, spec) in self.columns.iter_mut().zip(&self.plan.signature.inputs) {
+        let specs = self.plan.signature.inputs.iter().zip(&self.plan.is_map);
+        for (column, (spec, is_map)) in self.columns.iter_mut().zip(specs) {
             column.base = column.data.len();
             column.is_given = false;
-            if let Some(row_len) = spec.row_len() {
-                extend_missing(&mut column.data, row_len);
+            match (spec.row_len(), is_map) {
+                (Some(row_len), true) => column.data.extend_zeros(row_len),
+                (Some(row_len), false) => extend_missing(&mut column.data, row_len),
+                (None, _) => {}
             }
         }
         self.n_rows += 1;
@@ -87,7 +90,8 @@ impl<'a> Table<'a> {
             let is_seen = self.seen.get(index).is_some_and(|seen| *seen);
             let Some((input, _, dtype)) = self.plan.place(index) else { continue };
             let is_given = self.columns.get(input).is_some_and(|column| column.is_given);
-            let may_be_missing = feature.optional && dtype.holds_missing();
+            let is_map = self.plan.is_map.get(input).is_some_and(|is_map| *is_map);
+            let may_be_missing = feature.optional && (dtype.holds_missing() || is_map);
             if !is_seen && !is_given && !may_be_missing {
                 let expected = expected_value(dtype);
                 return Err(faults.raise_at(format!(".{}", feature.name), expected, "nothing"));
@@ -138,20 +142,12 @@ impl Column {
     }
 }
 
+/// Appends `n` missing values; zeros where the type cannot say so.
 fn extend_missing(data: &mut Data, n: usize) {
     let len = data.len() + n;
     match data {
-        Data::Bool(values) => values.resize(len, false),
-        Data::Uint8(values) => values.resize(len, 0),
-        Data::Uint16(values) => values.resize(len, 0),
-        Data::Uint32(values) => values.resize(len, 0),
-        Data::Uint64(values) => values.resize(len, 0),
-        Data::Int8(values) => values.resize(len, 0),
-        Data::Int16(values) => values.resize(len, 0),
-        Data::Int32(values) => values.resize(len, 0),
-        Data::Int64(values) => values.resize(len, 0),
         Data::Fp32(values) => values.resize(len, f32::NAN),
         Data::Fp64(values) => values.resize(len, f64::NAN),
-        Data::String(values) => values.resize(len, String::new()),
+        other => other.extend_zeros(n),
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Plan<'a> {
     pub(super) feature_inputs: Vec<usize>,
     /// Whether features cover every column of an input.
     pub(super) is_covered: Vec<bool>,
+    /// Whether an input is a map, where what a row leaves out is zero.
+    pub(super) is_map: Vec<bool>,
     /// Values in one row over all inputs, at least 1.
     pub(super) row_values: usize,
     feature_targets: Vec<Target>,
@@ -50,8 +52,10 @@ impl<'a> Plan<'a> {
         }
         let is_covered = columns.iter().map(|columns| !columns.is_empty() && columns.iter().all(|column| *column));
         let is_covered = is_covered.collect();
+        let is_map = inputs.iter().map(|spec| signature.is_map(&spec.name)).collect();
         let row_values = inputs.iter().map(|spec| spec.row_len().unwrap_or(1)).sum::<usize>().max(1);
-        Some(Self { signature, feature_inputs, is_covered, row_values, feature_targets, by_name: OnceCell::new() })
+        let by_name = OnceCell::new();
+        Some(Self { signature, feature_inputs, is_covered, is_map, row_values, feature_targets, by_name })
     }
 
     /// What `name` means. `expected` is the position of the feature that comes next if names come in the signature's
@@ -74,6 +78,11 @@ impl<'a> Plan<'a> {
     /// Input `index`.
     pub(super) fn spec(&self, index: usize) -> Option<&'a TensorSpec> {
         self.signature.inputs.get(index)
+    }
+
+    /// Whether a name that stands for nothing is passed over: it may be a key that a map of the graph's does not know.
+    pub(super) fn takes_any_name(&self) -> bool {
+        self.is_map.contains(&true)
     }
 
     /// Whether a row may be one bare value: one input with one value a row.

@@ -146,5 +146,5 @@ pub fn tensors(features: &[FeatureSpec], objective: Objective) -> Signature {
         ],
     };
     let inputs = features.iter().map(input).collect();
-    Signature { inputs, outputs, features: Vec::new(), classes: Vec::new() }
+    Signature { inputs, outputs, features: Vec::new(), classes: Vec::new(), maps: Vec::new() }
 }

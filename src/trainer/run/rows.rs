@@ -46,7 +46,8 @@ impl<'a> Source<'a> {
                 *slot = column;
             }
         }
-        let data = values(spec.datatype, &columns, rows)
+        let absent = if signature.is_map(&spec.name) { 0.0 } else { f32::NAN };
+        let data = values(spec.datatype, &columns, rows, absent)
             .ok_or_else(|| Mismatch::new(path(), "numbers or strings", spec.datatype.to_string()))?;
         let mut shape = vec![rows.len()];
         shape.extend(spec.shape.iter().skip(1).flatten());
@@ -56,13 +57,14 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The values of `rows`, row-major; `None` for types that no column can be read as.
+/// The values of `rows`, row-major, `absent` for numbers that are not there; `None` for types that no column can be read as.
 #[expect(clippy::cast_possible_truncation, reason = "a graph that asks for integers gets the numbers cut to them")]
-fn values(dtype: Dtype, columns: &[Option<&Column>], rows: &[u32]) -> Option<Data> {
+fn values(dtype: Dtype, columns: &[Option<&Column>], rows: &[u32], absent: f32) -> Option<Data> {
     let number = |row: u32, column: &Option<&Column>| match column {
+        Some(Column::Numeric(values)) if values[row as usize].is_nan() => absent,
         Some(Column::Numeric(values)) => values[row as usize],
-        Some(Column::Categorical(categories)) => categories.level(row as usize).parse().unwrap_or(f32::NAN),
-        None => f32::NAN,
+        Some(Column::Categorical(categories)) => categories.level(row as usize).parse().unwrap_or(absent),
+        None => absent,
     };
     let text = |row: u32, column: &Option<&Column>| match column {
         Some(Column::Categorical(categories)) => categories.level(row as usize).to_owned(),

@@ -58,8 +58,13 @@ fn with_golden(folder: &Path, graph: &ModelProto, inputs: [f32; 3]) {
         outputs: vec![named("y", vec![0.0; 3])],
     };
     let spec = |name: &str| TensorSpec { name: name.to_owned(), datatype: Dtype::Fp32, shape: vec![None, Some(3)] };
-    let signature =
-        Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], features: Vec::new(), classes: Vec::new() };
+    let signature = Signature {
+        inputs: vec![spec("x")],
+        outputs: vec![spec("y")],
+        features: Vec::new(),
+        classes: Vec::new(),
+        maps: Vec::new(),
+    };
     change(&folder.join("manifest.json"), |manifest| manifest["signature"] = json!(signature));
     replace(folder, "model.onnx", &graph.encode_to_vec());
     replace(folder, "golden.json", json!(golden).to_string().as_bytes());

@@ -120,9 +120,9 @@ fn reduce_whole(kind: Kind, values: impl Iterator<Item = i128> + Clone, limits: 
         Kind::Max => values.max().unwrap_or(limits.0),
         Kind::Min => values.min().unwrap_or(limits.1),
         Kind::Prod => values.fold(1, i128::wrapping_mul),
-        Kind::SumSquare => sum(|v| v * v),
+        Kind::SumSquare => sum(|v| v.wrapping_mul(v)),
         Kind::L1 => sum(i128::abs),
-        Kind::L2 => (sum(|v| v * v) as f64).sqrt() as i128,
+        Kind::L2 => values.map(|v| (v as f64).powi(2)).sum::<f64>().sqrt() as i128,
         Kind::LogSum => (sum(|v| v) as f64).ln() as i128,
         Kind::LogSumExp => values.map(|v| (v as f64).exp()).sum::<f64>().ln() as i128,
     }
@@ -188,6 +188,7 @@ pub(in crate::engine::native) fn build(node: &Node<'_>) -> Result<Built, OpError
         let input = args.get(0)?;
         let given = args.optional(1).map(as_i64).transpose()?;
         let axes = chosen(given.as_deref().unwrap_or(&attribute), input.shape().len(), noop)?;
+        args.room_for(&left(input.shape(), &axes, keep, 1))?;
         reduce(input, &axes, keep, kind)
     })
 }

@@ -260,7 +260,7 @@ pub(in crate::engine::native) fn is_inf(node: &Node<'_>) -> Result<Built, OpErro
 
 /// An operator of ai.onnx.ml, which the engines share.
 pub(in crate::engine::native) fn of_ml(node: &Node<'_>) -> Result<Built, OpError> {
-    let Some(kernel) = crate::engine::ops::kernel(node.proto)? else {
+    let Some(kernel) = crate::engine::ops::kernel(node.proto, node.opset)? else {
         return OpError::unknown(format!("operator {} of ai.onnx.ml", node.operator()));
     };
     node.arity(*kernel.n_inputs().start(), *kernel.n_inputs().end())?;

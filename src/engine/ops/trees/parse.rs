@@ -159,6 +159,8 @@ fn weights(
     for (((&number, &tree), &node), &value) in targets.iter().zip(tree_ids).zip(node_ids).zip(&values) {
         let target = target(&format!("{prefix}_ids"), number, n_targets)?;
         match ids.get(&(tree, node)).map(|&place| &mut nodes[place]) {
+            // As in onnxruntime, and as exporters count on: of a leaf's weights for the only target, the first counts.
+            Some(Node::Leaf(weights)) if n_targets == 1 && !weights.is_empty() => {}
             Some(Node::Leaf(weights)) => weights.push(Weight { target, value }),
             Some(Node::Branch { .. }) => {
                 return Err(OpError::Bad(format!("{prefix}_nodeids: node {node} of tree {tree} is no leaf")));

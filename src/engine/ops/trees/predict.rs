@@ -67,9 +67,6 @@ pub(in crate::engine::ops) struct Classifier {
 
 impl Classifier {
     pub(in crate::engine::ops) fn read(attributes: Attributes<'_>, n_classes: usize) -> Result<Self, OpError> {
-        if n_classes < 2 {
-            return Err(OpError::Unknown("TreeEnsembleClassifier with one class".to_owned()));
-        }
         let forest = Forest::read(attributes, "class", n_classes)?;
         let (base, _) = attributes.numbers("base_values")?;
         if !(base.is_empty() || base.len() == n_classes || (base.len() == 1 && n_classes == 2)) {
@@ -119,6 +116,14 @@ impl FinishRow for ClassifyRow<'_> {
             let (class, pair) = binary.finish(scores, base, *post);
             self.classes.push(class);
             self.scores.extend_from_slice(&pair);
+            return;
+        }
+        if let &[value] = scores.values {
+            // onnxruntime answers the labels 1 and 0 here, whatever the one class is called.
+            let value = base.first().map_or(value, |&base| value.plus(T::of(base)));
+            self.classes.push(0);
+            self.scores.push(value.single());
+            post.apply_to_targets(&mut self.scores[start..]);
             return;
         }
         let mut best: Option<(usize, T)> = None;

@@ -1,0 +1,1 @@
+2cold2cold2cold2cold2cold2warm2warm2warm2warm2warm2warm2warm2cold2warmBlabel
