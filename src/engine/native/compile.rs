@@ -10,7 +10,7 @@ use crate::engine::kernel::{Args, Fact, Frame, OpError, Outputs, Source, VALUES_
 use crate::engine::onnx::{GraphProto, NodeProto};
 use crate::engine::tensors;
 use crate::engine::validate::shown;
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
 /// What holds for a whole model.
 #[derive(Debug, Clone, Copy)]
@@ -107,11 +107,14 @@ impl Compiler {
         let opset = if proto.domain == "ai.onnx.ml" { setting.ml_opset } else { setting.opset };
         let inputs = read.iter().map(|value| value.as_ref().map(|value| value.fact.clone())).collect();
         let built = registry::build(&Node { proto, opset, inputs, inner: &inner })?;
-        let sources: Vec<Source> =
+        let mut sources: Vec<Source> =
             read.iter().map(|value| value.as_ref().map_or(Source::Absent, |value| value.source)).collect();
         let is_constant = sources.iter().all(|source| matches!(source, Source::Constant(_) | Source::Absent));
         if is_constant {
             return self.fold(proto, &built.run, &sources);
+        }
+        for &index in &built.unread {
+            sources[index] = Source::Absent;
         }
         let mut targets = Vec::new();
         for (name, fact) in proto.output.iter().zip(built.facts) {
@@ -196,8 +199,26 @@ impl Compiler {
         kept.reverse();
         once_only(&mut outputs);
         self.steps = kept;
+        self.drop_unread(&outputs);
         let Self { setting, steps, constants, n_slots, .. } = self;
         Ok(Program { steps, constants, n_slots, outputs, values_max: setting.values_max })
+    }
+}
+
+impl Compiler {
+    /// Frees the constants that no run reads. Their places stay, since steps know constants by place.
+    fn drop_unread(&mut self, outputs: &[(Source, Fact)]) {
+        let mut is_read = vec![false; self.constants.len()];
+        let sources = self.steps.iter().flat_map(|step| &step.sources).chain(outputs.iter().map(|(source, _)| source));
+        for source in sources {
+            if let Source::Constant(place) = source {
+                is_read[*place] = true;
+            }
+        }
+        let nothing = Arc::new(Tensor::column(Data::Fp32(Vec::new())));
+        for (constant, _) in self.constants.iter_mut().zip(is_read).filter(|(_, is_read)| !is_read) {
+            *constant = Arc::clone(&nothing);
+        }
     }
 }
 
@@ -228,5 +249,28 @@ fn free_names(graph: &GraphProto, names: &mut Vec<String>) {
         if !name.is_empty() && !own.contains(&name.as_str()) && !names.contains(&name) {
             names.push(name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::engine::kernel::Dim;
+    use crate::engine::onnx::ModelProto;
+    use crate::tensor::Dtype;
+
+    #[test]
+    fn weights_that_were_packed_are_not_kept_twice() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models/digits_mlp/model.onnx");
+        let graph = ModelProto::decode(std::fs::read(file).unwrap().as_slice()).unwrap().graph.unwrap();
+        let n_weights: usize = graph.initializer.iter().map(|tensor| tensors::read(tensor).unwrap().data().len()).sum();
+        let shape = vec![Dim::Symbol(0), Dim::Fixed(64)];
+        let input = (graph.input[0].name.clone(), Fact::new(Dtype::Fp32, Some(shape)));
+        let setting = Setting { opset: 17, ml_opset: 3, values_max: 1 << 20 };
+        let program = compile(&graph, setting, vec![input], Vec::new()).unwrap();
+        let n_kept: usize = program.constants.iter().map(|constant| constant.data().len()).sum();
+        assert!(n_kept < n_weights / 10, "{n_kept} of {n_weights}");
     }
 }

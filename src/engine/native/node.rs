@@ -17,15 +17,23 @@ pub(super) type Inner<'a> = dyn Fn(&GraphProto, Named) -> Result<Program, OpErro
 pub(super) struct Built {
     pub(super) run: Run,
     pub(super) facts: Vec<Fact>,
+    /// Inputs that are not read in a run: what is needed of them was taken at load.
+    pub(super) unread: Vec<usize>,
 }
 
 impl Built {
+    /// The same, and input `index` is not read in a run.
+    pub(super) fn without(mut self, index: Option<usize>) -> Self {
+        self.unread.extend(index);
+        self
+    }
+
     /// An operator of one output.
     pub(super) fn one(
         fact: Fact,
         run: impl Fn(&mut Args<'_, '_>) -> Result<Tensor, String> + Send + Sync + 'static,
     ) -> Result<Self, OpError> {
-        Ok(Self { run: Box::new(move |args| run(args).map(Outputs::One)), facts: vec![fact] })
+        Ok(Self { run: Box::new(move |args| run(args).map(Outputs::One)), facts: vec![fact], unread: Vec::new() })
     }
 }
 

@@ -176,17 +176,17 @@ fn no_zero(divisor: &Tensor) -> Result<(), String> {
 }
 
 pub(in crate::engine::native) fn div(node: &Node<'_>) -> Result<Built, OpError> {
-    let Built { run, facts } =
+    let Built { run, facts, .. } =
         arithmetic(node, |a, b| a / b, |a, b| a / b, |a, b| a.checked_div(b).unwrap_or_default())?;
     let checked = move |args: &mut Args<'_, '_>| {
         no_zero(args.get(1)?)?;
         run(args)
     };
-    Ok(Built { run: Box::new(checked), facts })
+    Ok(Built { run: Box::new(checked), facts, unread: Vec::new() })
 }
 
 pub(in crate::engine::native) fn modulo(node: &Node<'_>) -> Result<Built, OpError> {
-    let Built { run, facts } = if node.flag("fmod", false)? {
+    let Built { run, facts, .. } = if node.flag("fmod", false)? {
         arithmetic(node, |a, b| a % b, |a, b| a % b, |a, b| a.checked_rem(b).unwrap_or_default())?
     } else {
         arithmetic(
@@ -219,7 +219,7 @@ pub(in crate::engine::native) fn modulo(node: &Node<'_>) -> Result<Built, OpErro
         no_zero(args.get(1)?)?;
         run(args)
     };
-    Ok(Built { run: Box::new(checked), facts })
+    Ok(Built { run: Box::new(checked), facts, unread: Vec::new() })
 }
 
 /// The exponent may be of another type; the outcome is of the base's.

@@ -24,8 +24,9 @@ pub(in crate::engine::native) fn matmul(node: &Node<'_>) -> Result<Built, OpErro
         Some((&[k, n], Data::Fp32(weights))) => Some(Packed::new(weights, (k, n), false)),
         _ => None,
     };
-    Built::one(Fact::new(dtype, dims), move |args| {
-        let (a, b) = (args.get(0)?, args.get(1)?);
+    let unread = packed.is_some().then_some(1);
+    let built = Built::one(Fact::new(dtype, dims), move |args| {
+        let a = args.get(0)?;
         if let (Some(packed), Data::Fp32(rows)) = (&packed, a.data()) {
             let Some((&k, outer)) = a.shape().split_last() else { return Err("a scalar".to_owned()) };
             if k != packed.k() {
@@ -36,8 +37,9 @@ pub(in crate::engine::native) fn matmul(node: &Node<'_>) -> Result<Built, OpErro
             packed.multiply(rows, &mut out);
             return tensor(shape, Data::Fp32(out));
         }
-        product(args, a, b)
-    })
+        product(args, a, args.get(1)?)
+    })?;
+    Ok(built.without(unread))
 }
 
 fn product_dims(node: &Node<'_>) -> Result<Option<Vec<Dim>>, OpError> {
@@ -144,7 +146,8 @@ pub(in crate::engine::native) fn gemm(node: &Node<'_>) -> Result<Built, OpError>
         },
     };
     let dims = gemm_dims(node, gemm.turns)?;
-    Built::one(Fact::new(dtype, Some(dims)), move |args| gemm.run(args))
+    let unread = gemm.packed.is_some().then_some(1);
+    Ok(Built::one(Fact::new(dtype, Some(dims)), move |args| gemm.run(args))?.without(unread))
 }
 
 fn gemm_dims(node: &Node<'_>, turns: (bool, bool)) -> Result<Vec<Dim>, OpError> {

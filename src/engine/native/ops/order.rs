@@ -152,7 +152,7 @@ pub(in crate::engine::native) fn top_k(node: &Node<'_>) -> Result<Built, OpError
         let picked = tensor(shape.clone(), input.data().pick(places.into_iter()))?;
         Ok(Outputs::Two(picked, tensor(shape, Data::Int64(indices))?))
     };
-    Ok(Built { run: Box::new(run), facts })
+    Ok(Built { run: Box::new(run), facts, unread: Vec::new() })
 }
 
 /// The places of the k first values of each row in the order of values, and their indices along the axis.

@@ -48,7 +48,7 @@ pub(in crate::engine::native) fn build(node: &Node<'_>) -> Result<Built, OpError
     let program = (node.inner)(body, owned)?;
     let facts = facts(node, &program, &states, (length, &outputs))?;
     let scan = Scan { program, n_states, n_scanned, inputs, outputs };
-    Ok(Built { run: Box::new(move |args| scan.run(args).map(Outputs::Many)), facts })
+    Ok(Built { run: Box::new(move |args| scan.run(args).map(Outputs::Many)), facts, unread: Vec::new() })
 }
 
 fn directions(node: &Node<'_>, what: &str, n: usize) -> Result<Vec<(i64, bool)>, OpError> {

@@ -88,7 +88,7 @@ pub(in crate::engine::native) fn split(node: &Node<'_>) -> Result<Built, OpError
         }
         Ok(Outputs::Many(parts))
     };
-    Ok(Built { run: Box::new(run), facts })
+    Ok(Built { run: Box::new(run), facts, unread: Vec::new() })
 }
 
 /// The sizes of the parts of `size` places; even ones where none are given, the last of which may be smaller.

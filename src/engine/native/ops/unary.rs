@@ -266,5 +266,5 @@ pub(in crate::engine::native) fn of_ml(node: &Node<'_>) -> Result<Built, OpError
     node.arity(*kernel.n_inputs().start(), *kernel.n_inputs().end())?;
     let inputs: Vec<Fact> = node.inputs.iter().flatten().cloned().collect();
     let facts = kernel.facts(&inputs)?;
-    Ok(Built { run: Box::new(move |args| -> Result<Outputs, String> { kernel.run(args) }), facts })
+    Ok(Built { run: Box::new(move |args| -> Result<Outputs, String> { kernel.run(args) }), facts, unread: Vec::new() })
 }
