@@ -70,6 +70,15 @@ macro_rules! map_dtype {
 }
 
 impl Data {
+    /// `len` zeros, false flags or empty strings.
+    pub fn zeros(dtype: Dtype, len: usize) -> Self {
+        map_dtype!(Self::with_capacity(dtype, len), values => {
+            let mut values = values;
+            values.resize(len, Default::default());
+            values
+        })
+    }
+
     /// No values of type `dtype`, with room for `capacity`.
     pub fn with_capacity(dtype: Dtype, capacity: usize) -> Self {
         match dtype {
