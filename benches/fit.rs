@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use gudgeon::engine::Limits;
+use gudgeon::engine::Engines;
 use gudgeon::registry::{Actor, Call, Registry};
 use gudgeon::trainer::{PipelineFile, Progress, Stage, TrainOptions, train};
 
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let registry = Registry::open(folder.path())?;
     let actor = Actor { who: "bench".to_owned(), from: None, call: Call::default() };
-    let options = TrainOptions { actor, why: None, label: None, limits: Limits::default() };
+    let options = TrainOptions { actor, why: None, label: None, engines: Engines::default() };
     let mut stages = Stages { current: None };
     let report = train(&file, &registry, &options, &mut stages)?;
     stages.end();

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::engine::{Engines, Limits, Onnxruntime, Providers};
 use crate::telemetry::LogFormat;
 
 /// Less does not open the smallest model: opening takes a deep stack.
@@ -110,6 +111,10 @@ settings! {
     queue_len_max: usize = "GUDGEON_QUEUE_LEN_MAX", 1024, "Requests that may wait for one version; one more gets 429.";
     batch_rows_max: usize = "GUDGEON_BATCH_ROWS_MAX", 1024, "Rows up to which waiting requests run as one batch.";
     compute_threads: usize = "GUDGEON_COMPUTE_THREADS", 0, "Threads that run models; 0 is one a core.";
+    onnxruntime_library: PathBuf = "GUDGEON_ONNXRUNTIME_LIBRARY", PathBuf::new(),
+        "The library of onnxruntime 1.24 or newer; else ORT_DYLIB_PATH, else libonnxruntime.so or libonnxruntime.so.1.* beside the binary.";
+    onnxruntime_providers: Providers = "GUDGEON_ONNXRUNTIME_PROVIDERS", Providers::default(),
+        "What runs onnxruntime's operators, the first that is there: cpu, cuda or cuda,cpu; a list in the file.";
     verify_memory_max: ByteSize = "GUDGEON_VERIFY_MEMORY_MAX", ByteSize::mib(1024),
         "Memory that opening and trying out a version may take, in a child process; up to two at once.";
     verify_cpu_max: Period = "GUDGEON_VERIFY_CPU_MAX", Period::from_secs(60),
@@ -213,8 +218,9 @@ impl RawConfig {
             None => self,
         };
         let admin_token = token_source(raw.admin_token_file.as_deref())?;
-        let config = raw.complete(admin_token);
+        let mut config = raw.complete(admin_token);
         config.check_ranges()?;
+        config.onnxruntime_library = onnxruntime_library(&config.onnxruntime_library)?.unwrap_or_default();
         Ok(config)
     }
 
@@ -275,6 +281,18 @@ impl Config {
         Ok(())
     }
 
+    /// What models are opened with.
+    pub fn engines(&self) -> Engines {
+        let limits = Limits { model_bytes_max: self.upload_bytes_max.bytes(), ..Limits::default() };
+        let library = Some(&self.onnxruntime_library).filter(|path| !path.as_os_str().is_empty());
+        let onnxruntime = library.map(|library| Onnxruntime {
+            library: library.clone(),
+            providers: self.onnxruntime_providers.clone(),
+            runs_at_once_max: self.compute_threads_resolved(),
+        });
+        Engines { limits, onnxruntime }
+    }
+
     /// Compute threads as they run: one a core that this process may use, where the setting is 0.
     pub fn compute_threads_resolved(&self) -> usize {
         match self.compute_threads {
@@ -302,6 +320,51 @@ fn token_source(file: Option<&Path>) -> Result<TokenSource, ConfigError> {
         return checked_token(text.trim(), path.display().to_string());
     }
     Ok(TokenSource::Generated(path))
+}
+
+/// Where onnxruntime's library is: `named`, unless that is empty, else what `ORT_DYLIB_PATH` names, else beside the binary;
+/// nothing where there is none.
+///
+/// # Errors
+/// [`ConfigError::Range`] where what is named is no file, or this build has no use for it.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn onnxruntime_library(named: &Path) -> Result<Option<PathBuf>, ConfigError> {
+    let of_environment = || std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);
+    let given = Some(named.to_owned()).filter(|path| !path.as_os_str().is_empty());
+    let (key, given) = match given {
+        Some(path) => ("onnxruntime_library", Some(path)),
+        None => ("ORT_DYLIB_PATH", of_environment().filter(|path| !path.as_os_str().is_empty())),
+    };
+    let Some(path) = given else {
+        let binary = std::env::current_exe().ok();
+        let folder = binary.as_deref().and_then(Path::parent).filter(|_| Onnxruntime::IS_IN_BUILD);
+        return Ok(folder.and_then(Onnxruntime::library_in));
+    };
+    let got = || path.display().to_string();
+    if !Onnxruntime::IS_IN_BUILD {
+        return Err(ConfigError::Range {
+            key,
+            expected: "nothing, since this build has no use for it (a static one, or one without the feature)",
+            got: got(),
+        });
+    }
+    // Relative to where this process was started; its children are told the whole path.
+    match path.canonicalize() {
+        Ok(path) if path.is_file() => Ok(Some(path)),
+        _ => Err(ConfigError::Range { key, expected: "the file of onnxruntime's library", got: got() }),
+    }
+}
+
+/// Forbids onnxruntime to report on its use to its makers, to keep a file for that and a thread that sends it: from 1.29 on it would
+/// as soon as its library is opened, and this is the switch that comes before.
+///
+/// # Safety
+/// The process must have one thread: others may read the environment at the same time.
+#[expect(unsafe_code, reason = "a library of this process can be told in no other way")]
+#[expect(clippy::disallowed_methods, reason = "the one change, before anything reads the environment")]
+pub unsafe fn forbid_telemetry() {
+    // SAFETY: the caller's.
+    unsafe { std::env::set_var("ORT_DISABLE_TELEMETRY", "1") };
 }
 
 fn checked_token(token: &str, origin: String) -> Result<TokenSource, ConfigError> {
@@ -373,6 +436,11 @@ mod tests {
         check_file("verify_memory_max = \"64MiB\"", "verify_memory_max: expected at least 128MiB, got 64MiB");
         check_file("verify_timeout = \"0s\"", "verify_timeout: expected more than 0s, got 0s");
         check_file("nesting_max = 101", "nesting_max: expected at most 100, got 101");
+        check_file(
+            "onnxruntime_library = \"/nowhere/libonnxruntime.so\"",
+            "onnxruntime_library: expected the file of onnxruntime's library, got /nowhere/libonnxruntime.so",
+        );
+        check_file("onnxruntime_providers = [\"tensorrt\"]", "expected some of cuda, cpu, got \"tensorrt\"");
     }
 
     #[test]

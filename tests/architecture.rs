@@ -33,22 +33,25 @@ lifecycle + child: the gate is computed in a child process, and what was opened 
 trainer -> drift engine evaluation model registry tensor verify
 http -> batch drift lifecycle metrics model slot tensor
 config -> -
+config + engine: the execution providers of onnxruntime are a setting, and what models are opened with is made of settings
 config + telemetry: the form of log lines is a setting, and its type belongs to the module that writes them
 app -> batch config drift engine evaluation http lifecycle metrics model registry slot telemetry tensor verify
 app + child: the server is told of which binary its children are
 cli -> app config evaluation registry trainer verify
 cli + child: `confined` is how a child of this binary is run
 cli + drift: the demo says in a sentence which columns have drifted
-cli + engine: `verify` opens a model under the engine's limits
+cli + engine: `verify` opens a model under the engine's limits; `confined` opens onnxruntime's library before it is held
 cli + lifecycle: the answers of the admin route, which its client reads back; the engine that model.toml asks for
 cli + model: arguments are parsed into names, versions and aliases at once
 cli + telemetry: `serve` starts the log
 main -> cli
+main + config: onnxruntime is told in the environment not to report on its use, before there is a second thread
 ";
 
 /// Which module may know which library.
 const HOMES: &[(&str, &[&str])] = &[
     ("tract_onnx", &["engine"]),
+    ("ort", &["engine"]),
     ("axum", &["http", "app"]),
     ("tower", &["http"]),
     ("hyper", &["app"]),

@@ -14,6 +14,7 @@ mod integration {
     mod demo;
     mod drain;
     mod drift;
+    mod engines;
     mod gate;
     mod gate_pairs;
     mod hostile;

@@ -19,7 +19,6 @@ use self::accept::{AcceptOptions, Phase, Service};
 use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
-use crate::engine::Limits;
 use crate::http::{AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
@@ -213,7 +212,7 @@ fn examiner(config: &Config, isolation: Isolation) -> Examiner {
             cpu_max: config.verify_cpu_max.duration(),
             wall_max: config.verify_timeout.duration(),
         },
-        limits: Limits { model_bytes_max: config.upload_bytes_max.bytes(), ..Limits::default() },
+        engines: config.engines(),
     }
 }
 

@@ -36,13 +36,16 @@ pub struct Confined {
 /// Limits this process for good: memory, CPU time, open files, no file written, no core dumped, low priority, ended with
 /// its parent; where the kernel has Landlock and seccomp, also no file read but those under `readable`, no socket, no other
 /// program or process, no signal to others.
-/// Must be called while the process has one thread.
+/// Must be called while the process has one thread: others would not be held.
 ///
 /// # Errors
-/// The system's, where a limit cannot be set; and where the parent has ended already. Landlock and seccomp are used as far as the kernel has them; [`Farewell::sandbox`] says how far.
+/// Where there are several threads; the system's, where a limit cannot be set; and where the parent has ended already. Landlock and seccomp are used as far as the kernel has them; [`Farewell::sandbox`] says how far.
 pub fn confine(terms: &Terms) -> io::Result<Confined> {
     let Terms { parent, memory_bytes_max, cpu_max, readable } = terms;
     let memory_bytes_max = *memory_bytes_max;
+    if 1 < system::n_threads() {
+        return Err(io::Error::other("there are other threads already, which would not be held"));
+    }
     system::prepare()?;
     // It may have ended before this process asked to end with it.
     if getppid().is_none_or(|found| u32::try_from(found.as_raw_nonzero().get()) != Ok(*parent)) {
@@ -87,6 +90,10 @@ mod system {
 
     /// The newest rules that are asked for; an older kernel enforces what it knows of them.
     const RULES: ABI = ABI::V6;
+
+    pub(super) fn n_threads() -> usize {
+        std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+    }
 
     pub(super) fn prepare() -> io::Result<()> {
         set_parent_process_death_signal(Some(Signal::KILL))?;
@@ -136,6 +143,10 @@ mod system {
     use std::path::PathBuf;
 
     use super::Sandbox;
+
+    pub(super) fn n_threads() -> usize {
+        1
+    }
 
     pub(super) fn prepare() -> io::Result<()> {
         Ok(())

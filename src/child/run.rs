@@ -31,6 +31,8 @@ pub struct Job<'a> {
     pub input: &'a [&'a [u8]],
     /// Files and folders that it may read.
     pub readable: &'a [PathBuf],
+    /// A shared library that it opens before it may open nothing any more.
+    pub library: Option<&'a Path>,
 }
 
 /// What a child that ended by itself left.
@@ -165,6 +167,9 @@ fn command(binary: &Path, job: Job<'_>, limits: ChildLimits) -> Command {
     command.arg("--cpu-ms-max").arg(limits.cpu_max.as_millis().to_string());
     for path in job.readable {
         command.arg("--readable").arg(path);
+    }
+    if let Some(library) = job.library {
+        command.arg("--library").arg(library);
     }
     command.arg("--").args(job.args).env_clear().process_group(0);
     command

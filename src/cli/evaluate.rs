@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::examine::OnnxruntimeArgs;
 use super::say;
 use super::train::{SplitArgs, pipeline_path, registry_of};
-use crate::engine::Limits;
 use crate::evaluation::{Decision, Verdict};
 use crate::model::{ModelName, Version};
 use crate::registry::{PolicyFile, Registry};
@@ -30,6 +30,8 @@ pub(super) struct EvaluateArgs {
     models: Option<PathBuf>,
     #[command(flatten)]
     split: SplitArgs,
+    #[command(flatten)]
+    onnxruntime: OnnxruntimeArgs,
     /// Take a report that is there already, where versions, holdout and gate are what it was made from.
     #[arg(long)]
     reuse: bool,
@@ -52,7 +54,7 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn decision(args: &EvaluateArgs) -> anyhow::Result<Decision> {
-    let (models, limits) = (args.models.as_deref(), Limits::default());
+    let (models, engines) = (args.models.as_deref(), args.onnxruntime.engines()?);
     let ask = Ask { challenger: args.challenger, champion: args.champion, reuse: args.reuse };
     let path = pipeline_path(&args.pipeline, models);
     let name = args.pipeline.to_str().and_then(|name| name.parse::<ModelName>().ok()).filter(|_| !path.is_file());
@@ -60,13 +62,13 @@ fn decision(args: &EvaluateArgs) -> anyhow::Result<Decision> {
         // A model without a pipeline: its gate and its versions say all that there is.
         let registry = Registry::open(models.unwrap_or_else(|| Path::new("models")))?;
         if registry.policy_text(&name, PolicyFile::Gate)?.is_some() {
-            return Ok(evaluate(Evaluated::Registered(&name), &registry, ask, &limits)?);
+            return Ok(evaluate(Evaluated::Registered(&name), &registry, ask, &engines)?);
         }
     }
     let mut file = PipelineFile::read(&path)?;
     args.split.apply(&mut file.pipeline.split)?;
     let registry = registry_of(&file, models)?;
-    Ok(evaluate(Evaluated::Pipeline(&file), &registry, ask, &limits)?)
+    Ok(evaluate(Evaluated::Pipeline(&file), &registry, ask, &engines)?)
 }
 
 /// The exit code that a verdict has everywhere.

@@ -1,7 +1,7 @@
 //! `gudgeon examine`, hidden: what a child does that opens a version for the first time (see `verify`). And the other side
 //! of it, for the commands that have versions opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -9,8 +9,8 @@ use clap::Args;
 
 use super::say;
 use crate::child::{ChildLimits, Isolation};
-use crate::config::{ByteSize, Period};
-use crate::engine::Limits;
+use crate::config::{self, ByteSize, Period};
+use crate::engine::{Engines, Onnxruntime, Providers};
 use crate::verify::{self, Examiner};
 
 pub(super) fn run() -> anyhow::Result<ExitCode> {
@@ -32,7 +32,7 @@ pub(super) fn isolation() -> anyhow::Result<Isolation> {
 }
 
 /// What opening and trying out a model may take; the server's settings by the same names.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct VerifyLimits {
     /// Memory that opening and trying out the model may take, in a child process.
     #[arg(long, env = "GUDGEON_VERIFY_MEMORY_MAX", default_value = "1024MiB")]
@@ -43,15 +43,37 @@ pub(super) struct VerifyLimits {
     /// Time by the clock that it may take.
     #[arg(long, env = "GUDGEON_VERIFY_TIMEOUT", default_value = "120s")]
     verify_timeout: Period,
+    #[command(flatten)]
+    pub(super) onnxruntime: OnnxruntimeArgs,
+}
+
+/// Where onnxruntime is; the server's settings by the same names.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct OnnxruntimeArgs {
+    /// The library of onnxruntime; else `ORT_DYLIB_PATH`, else libonnxruntime.so or libonnxruntime.so.1.* beside the binary.
+    #[arg(long, env = "GUDGEON_ONNXRUNTIME_LIBRARY", value_name = "FILE")]
+    onnxruntime_library: Option<PathBuf>,
+    /// What runs its operators: cpu, cuda or cuda,cpu.
+    #[arg(long, env = "GUDGEON_ONNXRUNTIME_PROVIDERS", default_value_t)]
+    onnxruntime_providers: Providers,
+}
+
+impl OnnxruntimeArgs {
+    pub(super) fn engines(&self) -> anyhow::Result<Engines> {
+        let named = self.onnxruntime_library.as_deref().unwrap_or(Path::new(""));
+        let library = config::onnxruntime_library(named)?;
+        let onnxruntime = library.map(|library| Onnxruntime::new(library, self.onnxruntime_providers.clone()));
+        Ok(Engines { onnxruntime, ..Engines::default() })
+    }
 }
 
 impl VerifyLimits {
-    pub(super) fn examiner(self) -> anyhow::Result<Examiner> {
+    pub(super) fn examiner(&self) -> anyhow::Result<Examiner> {
         let child_limits = ChildLimits {
             memory_bytes_max: self.verify_memory_max.bytes(),
             cpu_max: self.verify_cpu_max.duration(),
             wall_max: self.verify_timeout.duration(),
         };
-        Ok(Examiner { isolation: isolation()?, child_limits, limits: Limits::default() })
+        Ok(Examiner { isolation: isolation()?, child_limits, engines: self.onnxruntime.engines()? })
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use super::examine::VerifyLimits;
 use super::{RegistryArgs, say};
 use crate::config;
-use crate::engine::{EngineChoice, Limits};
+use crate::engine::EngineChoice;
 use crate::model::ModelName;
 use crate::registry::{Actor, Call, Registry};
 use crate::trainer::{ForeignOptions, register_foreign};
@@ -53,7 +53,7 @@ pub(super) fn run(args: RegisterArgs) -> anyhow::Result<ExitCode> {
         why: reason,
         label,
         classes,
-        limits: Limits::default(),
+        engines: limits.onnxruntime.engines()?,
     };
     let registered = register_foreign(&Registry::open(&registry.models)?, &model, bytes, &options)?;
     let version = registered.version;

@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::client::AdminClient;
 use super::evaluate::exit_code;
+use super::examine::OnnxruntimeArgs;
 use super::lifecycle::{activated, refused};
 use super::table::{row, table};
 use super::{AdminArgs, block_on, say};
 use crate::config;
-use crate::engine::Limits;
 use crate::evaluation::Verdict;
 use crate::registry::{Actor, Call, Registry};
 use crate::trainer::fit::Algorithm;
@@ -53,6 +53,8 @@ pub(super) struct TrainArgs {
     /// JSON on standard output instead of the summary.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    onnxruntime: OnnxruntimeArgs,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -124,7 +126,7 @@ pub(super) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         actor: Actor { who: config::actor(), from: Some("gudgeon train".to_owned()), call: Call::default() },
         why: args.reason.clone(),
         label: args.label.clone(),
-        limits: Limits::default(),
+        engines: args.onnxruntime.engines()?,
     };
     let mut progress = Bar::new();
     let report = train(&file, &registry, &options, &mut progress)?;

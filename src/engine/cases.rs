@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message;
 
 use super::onnx::{DataType, TensorProto};
-use super::{EngineChoice, EngineError, EngineName, Limits, Plan, inspect};
+use super::{EngineChoice, EngineError, EngineName, Engines, Limits, Plan, inspect};
 use crate::model::{FeatureKind, Head, Task};
 use crate::tensor::{Data, Tensor};
 
@@ -92,7 +92,10 @@ fn check(case: &str, plan: &Plan, tolerance: (f32, f32)) {
         let one: Vec<_> = inputs.iter().map(|input| input.slice_rows(row..row + 1)).collect();
         for (alone, together) in plan.run(&one).unwrap().iter().zip(&outputs) {
             let place = format!("{case}, row {row} alone");
-            compare(&place, &together.slice_rows(row..row + 1), alone, (1e-5, 1e-6));
+            // onnxruntime adds up the terms of these in another order where there are several rows.
+            let is_loose = plan.engaged().engine == EngineName::Onnxruntime && case.starts_with("sk_svr_");
+            let alone_tolerance = if is_loose { tolerance } else { (1e-5, 1e-6) };
+            compare(&place, &together.slice_rows(row..row + 1), alone, alone_tolerance);
         }
     }
 }
@@ -129,7 +132,7 @@ fn check_all(check: impl Fn(&str) + std::panic::RefUnwindSafe) {
 #[test]
 fn every_case_answers_as_recorded_in_the_native_engine() {
     check_all(|case| {
-        let plan = Plan::load_in(EngineChoice::Native, &bytes(case), None, &Limits::default());
+        let plan = Plan::load_in(EngineChoice::Native, &bytes(case), None, &Engines::default());
         check(case, &plan.unwrap_or_else(|error| panic!("{case}: {error}")), tolerance(case));
         let plan = load(case).unwrap();
         assert_eq!(plan.engaged().engine, EngineName::Native, "{case}: {}", plan.engaged());
@@ -140,7 +143,7 @@ fn every_case_answers_as_recorded_in_the_native_engine() {
 #[test]
 fn tract_answers_every_case_as_recorded_or_refuses_it() {
     check_all(|case| {
-        let plan = Plan::load_in(EngineChoice::Tract, &bytes(case), None, &Limits::default());
+        let plan = Plan::load_in(EngineChoice::Tract, &bytes(case), None, &Engines::default());
         match plan.and_then(|plan| plan.run(&inputs(case)).map(|_| plan)) {
             Ok(plan) => check(case, &plan, tolerance(case)),
             Err(error) => {
@@ -148,6 +151,22 @@ fn tract_answers_every_case_as_recorded_or_refuses_it() {
                 assert!(case.starts_with("sk_") || known.contains(&case), "{case}: {error}");
             }
         }
+    });
+}
+
+/// The outputs were recorded with it.
+#[cfg(feature = "onnxruntime")]
+#[test]
+fn every_case_answers_as_recorded_in_onnxruntime() {
+    let engines = super::with_onnxruntime();
+    check_all(|case| {
+        let plan = Plan::load_in(EngineChoice::Onnxruntime, &bytes(case), None, &engines);
+        let tolerance = match case {
+            _ if case.contains("int8") => (1e-3, 1e-3),
+            "sk_svr_linear" | "sk_svr_poly" => tolerance(case),
+            _ => (1e-5, 1e-6),
+        };
+        check(case, &plan.unwrap_or_else(|error| panic!("{case}: {error}")), tolerance);
     });
 }
 

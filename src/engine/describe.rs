@@ -31,6 +31,8 @@ pub struct Graph {
     pub n_nodes: usize,
     /// Whether the weights are quantised (QuantizeLinear, DequantizeLinear); such graphs run unoptimised.
     pub is_quantized: bool,
+    /// Whether operators of ai.onnx.ml are among the nodes.
+    pub uses_ml: bool,
 }
 
 /// Checks `model` strictly and reads its signature, without an inference library.
@@ -81,9 +83,10 @@ pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<Decoded, EngineErr
         Head::Raw => Task::Other,
     };
     let is_quantized = graph.node.iter().any(|node| super::tract::QUANTIZED.contains(&node.op_type.as_str()));
+    let uses_ml = graph.node.iter().any(|node| node.domain == "ai.onnx.ml");
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned();
     let n_nodes = graph.node.len();
-    let described = Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized };
+    let described = Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized, uses_ml };
     Ok(Decoded { proto, is_rewritten: !tables.is_empty(), described })
 }
 

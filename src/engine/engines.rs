@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::describe::Graph;
 use super::kernel::{Fact, OpError};
 use super::onnx::{DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue};
+use super::onnxruntime::{Onnxruntime, OnnxruntimeEngine};
 use super::validate::shown;
 use super::{EngineError, Limits, native, ops, tract};
 use crate::model::Signature;
@@ -16,13 +17,15 @@ use crate::tensor::Tensor;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum EngineChoice {
-    /// Native where it has every operator of the graph, else tract.
+    /// The fastest that answers rightly, as a verification measured it; without one the first that takes the graph.
     #[default]
     Auto,
     /// gudgeon's own.
     Native,
     /// tract.
     Tract,
+    /// onnxruntime, where the configuration says where its library is.
+    Onnxruntime,
 }
 
 impl TryFrom<String> for EngineChoice {
@@ -33,8 +36,8 @@ impl TryFrom<String> for EngineChoice {
             "auto" => Ok(Self::Auto),
             "native" => Ok(Self::Native),
             "tract" => Ok(Self::Tract),
-            "onnxruntime" => Err("engine: this build has no onnxruntime; expected auto, native or tract".to_owned()),
-            other => Err(format!("engine: expected auto, native or tract, got {}", shown(other))),
+            "onnxruntime" => Ok(Self::Onnxruntime),
+            other => Err(format!("engine: expected auto, native, tract or onnxruntime, got {}", shown(other))),
         }
     }
 }
@@ -47,6 +50,18 @@ pub enum EngineName {
     Native,
     /// tract.
     Tract,
+    /// onnxruntime.
+    Onnxruntime,
+}
+
+impl From<EngineName> for EngineChoice {
+    fn from(engine: EngineName) -> Self {
+        match engine {
+            EngineName::Native => Self::Native,
+            EngineName::Tract => Self::Tract,
+            EngineName::Onnxruntime => Self::Onnxruntime,
+        }
+    }
 }
 
 impl fmt::Display for EngineName {
@@ -54,6 +69,7 @@ impl fmt::Display for EngineName {
         f.pad(match self {
             Self::Native => "native",
             Self::Tract => "tract",
+            Self::Onnxruntime => "onnxruntime",
         })
     }
 }
@@ -68,6 +84,10 @@ pub struct Engaged {
     pub engine: EngineName,
     /// Why, for a person to read.
     pub why: String,
+    /// The onnxruntime that was there to choose from: its file's name, size and time. Nothing where there was none, or where
+    /// another engine was asked for.
+    #[serde(default)]
+    pub onnxruntime: Option<String>,
 }
 
 impl fmt::Display for Engaged {
@@ -84,6 +104,7 @@ pub(super) struct Source<'a> {
     pub(super) graph: &'a GraphProto,
     pub(super) described: &'a Graph,
     pub(super) limits: &'a Limits,
+    pub(super) onnxruntime: Option<&'a Onnxruntime>,
 }
 
 /// Why an engine does not take a graph.
@@ -118,35 +139,73 @@ pub(super) trait Engine {
     fn load(&self, source: &Source<'_>) -> Result<Loaded, Declined>;
 }
 
-/// Loads a graph in the engine that `asked` stands for.
+/// Loads a graph in the engine that `asked` stands for. [`EngineChoice::Auto`] is the first that takes it, of native, tract and
+/// onnxruntime: a verification measures before it decides (`verify`).
 pub(super) fn load(source: &Source<'_>, asked: EngineChoice) -> Result<(Loaded, Engaged), EngineError> {
-    let engaged = |engine: &dyn Engine, why: String| Engaged { asked, engine: engine.name(), why };
-    let only = |engine: &dyn Engine| match engine.load(source) {
-        Ok(loaded) => Ok((loaded, engaged(engine, "asked for".to_owned()))),
-        Err(Declined::Lacks(what)) => {
-            let text = format!("{what} (the {} engine, which model.toml asks for, lacks it)", engine.name());
-            Err(EngineError::Unsupported(text))
-        }
+    match asked {
+        EngineChoice::Native => only(&native::Native, source, asked),
+        EngineChoice::Tract => only(&tract::Tract, source, asked),
+        EngineChoice::Onnxruntime => only(&OnnxruntimeEngine, source, asked),
+        EngineChoice::Auto => first(source),
+    }
+}
+
+fn engaged(asked: EngineChoice, engine: &dyn Engine, why: String) -> Engaged {
+    Engaged { asked, engine: engine.name(), why, onnxruntime: None }
+}
+
+fn only(engine: &dyn Engine, source: &Source<'_>, asked: EngineChoice) -> Result<(Loaded, Engaged), EngineError> {
+    match engine.load(source) {
+        Ok(loaded) => Ok((loaded, engaged(asked, engine, "asked for".to_owned()))),
+        Err(Declined::Lacks(what)) => Err(EngineError::Lacks { engine: engine.name(), what }),
         Err(Declined::Error(error)) => Err(error),
+    }
+}
+
+fn first(source: &Source<'_>) -> Result<(Loaded, Engaged), EngineError> {
+    let auto = |engine: &dyn Engine, why: String| engaged(EngineChoice::Auto, engine, why);
+    let native_lacks = match native::Native.load(source) {
+        Ok(loaded) => {
+            let n_operators = n_operators(source.graph);
+            let plural = if n_operators == 1 { "the operator is" } else { "all operators are" };
+            return Ok((loaded, auto(&native::Native, format!("{plural} known ({n_operators} of them)"))));
+        }
+        Err(Declined::Error(error)) => return Err(error),
+        Err(Declined::Lacks(what)) => what,
     };
-    let lacking = match asked {
-        EngineChoice::Native => return only(&native::Native),
-        EngineChoice::Tract => return only(&tract::Tract),
-        EngineChoice::Auto => match native::Native.load(source) {
-            Ok(loaded) => {
-                let n_operators = n_operators(source.graph);
-                let plural = if n_operators == 1 { "the operator is" } else { "all operators are" };
-                return Ok((loaded, engaged(&native::Native, format!("{plural} known ({n_operators} of them)"))));
+    let tract_fails = match tract::Tract.load(source) {
+        Ok(loaded) => return Ok((loaded, auto(&tract::Tract, format!("native lacks {native_lacks}")))),
+        Err(declined) => declined,
+    };
+    if source.onnxruntime.is_none() {
+        return Err(match tract_fails {
+            Declined::Lacks(what) if Onnxruntime::IS_IN_BUILD && may_be_onnxruntimes(source.graph) => {
+                EngineError::NeedsOnnxruntime(what)
             }
-            Err(Declined::Error(error)) => return Err(error),
-            Err(Declined::Lacks(what)) => what,
-        },
-    };
-    match tract::Tract.load(source) {
-        Ok(loaded) => Ok((loaded, engaged(&tract::Tract, format!("native lacks {lacking}")))),
+            Declined::Lacks(what) => EngineError::Unsupported(what),
+            Declined::Error(error) => error,
+        });
+    }
+    match OnnxruntimeEngine.load(source) {
+        Ok(loaded) => {
+            let why = match tract_fails {
+                Declined::Lacks(what) => format!("native lacks {native_lacks}; tract lacks {what}"),
+                Declined::Error(error) => format!("native lacks {native_lacks}; tract: {error}"),
+            };
+            Ok((loaded, auto(&OnnxruntimeEngine, why)))
+        }
         Err(Declined::Lacks(what)) => Err(EngineError::Unsupported(what)),
         Err(Declined::Error(error)) => Err(error),
     }
+}
+
+/// Whether all operators are of domains in which onnxruntime has some.
+fn may_be_onnxruntimes(graph: &GraphProto) -> bool {
+    graph.node.iter().all(|node| {
+        let mut inner = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+        matches!(node.domain.as_str(), "" | "ai.onnx" | "ai.onnx.ml" | "com.microsoft")
+            && inner.all(may_be_onnxruntimes)
+    })
 }
 
 /// How many operators the graph uses, each counted once.
@@ -158,25 +217,18 @@ fn n_operators(graph: &GraphProto) -> usize {
     names.len()
 }
 
-/// Checks that some engine has the node's operator in its domain, and its attributes where the operator is of ai.onnx.ml.
+/// Checks an operator of ai.onnx.ml that is ours. What no engine has is found out by whoever is to run it.
 pub(super) fn check(node: &NodeProto) -> Result<(), OpError> {
-    let name = &node.op_type;
-    if node.domain == "ai.onnx.ml" {
-        if name == "ZipMap" {
-            return Ok(());
-        }
-        let Some(kernel) = ops::kernel(node, ops::NEWEST)? else { return Err(unknown(node)) };
-        if !kernel.n_inputs().contains(&node.input.len()) || node.output.len() > kernel.n_outputs() {
-            let (inputs, outputs) = (kernel.n_inputs(), kernel.n_outputs());
-            let problem = format!("{name} takes {} inputs and has {outputs} outputs at most", inputs.end());
-            return OpError::bad(problem);
-        }
+    if node.domain != "ai.onnx.ml" || node.op_type == "ZipMap" {
         return Ok(());
     }
-    if native::knows(node) {
-        return Ok(());
+    let Some(kernel) = ops::kernel(node, ops::NEWEST)? else { return Ok(()) };
+    if !kernel.n_inputs().contains(&node.input.len()) || node.output.len() > kernel.n_outputs() {
+        let (inputs, outputs) = (kernel.n_inputs(), kernel.n_outputs());
+        let problem = format!("{} takes {} inputs and has {outputs} outputs at most", node.op_type, inputs.end());
+        return OpError::bad(problem);
     }
-    tract::lacks(node).map_or(Ok(()), Err)
+    Ok(())
 }
 
 pub(super) fn unknown(node: &NodeProto) -> OpError {

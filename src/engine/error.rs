@@ -28,6 +28,22 @@ pub enum EngineError {
     /// The model is well-formed, but asks for something that this engine does not have.
     #[error("needs {0}, which this engine does not have")]
     Unsupported(String),
+    /// The engine that was asked for does not have what the model needs.
+    #[error("needs {what}, which the {engine} engine does not have")]
+    Lacks {
+        /// The engine.
+        engine: super::EngineName,
+        /// What it lacks.
+        what: String,
+    },
+    /// The model asks for something that only onnxruntime may have, and nobody says where that is.
+    #[error("needs onnxruntime: {0}; set onnxruntime_library, or put libonnxruntime.so beside the binary")]
+    NeedsOnnxruntime(String),
+    /// The library of onnxruntime cannot be used.
+    #[error(
+        "onnxruntime cannot be used: {0}; set onnxruntime_library to the library of onnxruntime 1.24 or newer for this machine"
+    )]
+    Library(String),
     /// The signature given with the model does not fit the graph.
     #[error("the signature does not fit the graph: {0}")]
     Signature(String),
@@ -69,6 +85,9 @@ impl EngineError {
             | Self::Invalid { .. }
             | Self::TooLarge { .. }
             | Self::Unsupported(_)
+            | Self::Lacks { .. }
+            | Self::NeedsOnnxruntime(_)
+            | Self::Library(_)
             | Self::Signature(_)
             | Self::Load(_) => "the model cannot be opened".to_owned(),
         }

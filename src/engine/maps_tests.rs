@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::super::{EngineChoice, EngineError, EngineName, Limits, Plan, inspect};
+use super::super::{EngineChoice, EngineError, EngineName, Engines, Limits, Plan, inspect};
 use super::*;
 use crate::model::Signature;
 use crate::tensor::{Data, Dtype, Tensor};
@@ -108,7 +108,7 @@ fn every_engine_takes_the_table() {
     let model = model(vec![texts_to_floats()], vec![vectorizer(&["a", "b"])], &["y"]).encode_to_vec();
     let rows = Tensor::new(vec![2, 2], Data::Fp32(vec![1.0, 2.0, 3.0, f32::NEG_INFINITY])).unwrap();
     for (asked, engine) in [(EngineChoice::Auto, EngineName::Native), (EngineChoice::Tract, EngineName::Tract)] {
-        let plan = Plan::load_in(asked, &model, None, &Limits::default()).unwrap();
+        let plan = Plan::load_in(asked, &model, None, &Engines::default()).unwrap();
         assert_eq!(plan.engaged().engine, engine);
         assert_eq!(plan.run(std::slice::from_ref(&rows)).unwrap(), [rows.clone()]);
     }

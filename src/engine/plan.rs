@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::describe::{self, Decoded};
 use super::engines::{self, Engaged, EngineChoice, Loaded, Runnable, Source};
-use super::{EngineError, Limits};
+use super::{EngineError, Engines, Graph, Limits};
 use crate::model::{Signature, Task, TensorSpec};
 use crate::tensor::Tensor;
 
@@ -17,6 +17,8 @@ pub struct Plan {
     signature: Signature,
     task: Task,
     opset: i64,
+    is_quantized: bool,
+    uses_ml: bool,
     runnable: Box<dyn Runnable>,
     /// Whether the graph takes one row a call, and so rows are run one by one.
     row_by_row: bool,
@@ -36,7 +38,7 @@ const OUT_OF_MEMORY: [&str; 2] = ["failed to allocate", "!self.data.is_null()"];
 const LOAD_STACK_BYTES: usize = 64 << 20;
 
 impl Plan {
-    /// Checks `model` and loads it in the engine that takes it: [`EngineChoice::Auto`].
+    /// Checks `model` and loads it in the first engine that takes it, native or tract.
     ///
     /// `signature` is that of the manifest, where there is one: its names of features and classes are kept, and it must
     /// name the graph's inputs and outputs with their types.
@@ -44,10 +46,11 @@ impl Plan {
     /// # Errors
     /// As [`Plan::load_in`].
     pub fn load(model: &[u8], signature: Option<&Signature>, limits: &Limits) -> Result<Self, EngineError> {
-        Self::load_in(EngineChoice::Auto, model, signature, limits)
+        Self::load_in(EngineChoice::Auto, model, signature, &Engines::from(*limits))
     }
 
-    /// Checks `model` and loads it in the engine that `engine` stands for.
+    /// Checks `model` and loads it in the engine that `engine` stands for; [`EngineChoice::Auto`] is the first that takes it, of
+    /// native, tract and onnxruntime.
     ///
     /// Optimising may take longer than linear time in the nodes and recurse into the graph, so it runs on a thread of its
     /// own with a deep stack, which this call waits for.
@@ -58,15 +61,29 @@ impl Plan {
         engine: EngineChoice,
         model: &[u8],
         signature: Option<&Signature>,
-        limits: &Limits,
+        engines: &Engines,
     ) -> Result<Self, EngineError> {
         std::thread::scope(|scope| {
             let builder = std::thread::Builder::new().name("gudgeon-load".to_owned()).stack_size(LOAD_STACK_BYTES);
-            let thread = builder.spawn_scoped(scope, || guarded(|| load(engine, model, signature, limits)));
+            let thread = builder.spawn_scoped(scope, || guarded(|| load(engine, model, signature, engines)));
             let thread =
                 thread.map_err(|error| EngineError::Load(format!("no thread to open the model on: {error}")))?;
             thread.join().unwrap_or_else(|_| Err(EngineError::Panicked("while the model was opened".to_owned())))
         })
+    }
+
+    /// As [`Plan::load_in`], in the engine that was found to be the right one before.
+    ///
+    /// # Errors
+    /// As [`Plan::load_in`].
+    pub fn load_as(
+        engaged: &Engaged,
+        model: &[u8],
+        signature: Option<&Signature>,
+        engines: &Engines,
+    ) -> Result<Self, EngineError> {
+        let plan = Self::load_in(engaged.engine.into(), model, signature, engines)?;
+        Ok(Self { engaged: engaged.clone(), ..plan })
     }
 
     /// What the model takes and gives; shapes of outputs are those that the engine found out.
@@ -82,6 +99,16 @@ impl Plan {
     /// The version of ai.onnx; 0 where the graph uses none of its operators.
     pub fn opset(&self) -> i64 {
         self.opset
+    }
+
+    /// Whether values are rounded to the steps of a scale on the way: engines then differ by a step here and there.
+    pub fn is_quantized(&self) -> bool {
+        self.is_quantized
+    }
+
+    /// Whether operators of ai.onnx.ml are among the graph's.
+    pub fn uses_ml(&self) -> bool {
+        self.uses_ml
     }
 
     /// Which engine runs the model, and why.
@@ -181,22 +208,25 @@ fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, En
     output.reshaped(shape).map_err(|error| failed(error.to_string()))
 }
 
-fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, limits: &Limits) -> Result<Plan, EngineError> {
+fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, engines: &Engines) -> Result<Plan, EngineError> {
+    let Engines { limits, onnxruntime } = engines;
     let Decoded { proto, is_rewritten, described } = describe::decode(model, limits)?;
     if let Some(given) = given {
         compare(given, &described.signature)?;
     }
     let graph = proto.graph.as_ref().ok_or_else(|| EngineError::NotOnnx("it holds no graph".to_owned()))?;
     let rewritten = is_rewritten.then(|| proto.encode_to_vec());
-    let source =
-        Source { bytes: rewritten.as_deref().unwrap_or(model), proto: &proto, graph, described: &described, limits };
+    let bytes = rewritten.as_deref().unwrap_or(model);
+    let onnxruntime = onnxruntime.as_ref();
+    let source = Source { bytes, proto: &proto, graph, described: &described, limits, onnxruntime };
     let (Loaded { runnable, row_by_row, shapes }, engaged) = engines::load(&source, engine)?;
     let mut signature = given.unwrap_or(&described.signature).clone();
     signature.maps.clone_from(&described.signature.maps);
     for (spec, found) in signature.outputs.iter_mut().zip(&shapes) {
         refine(spec, found.as_deref().unwrap_or_default());
     }
-    Ok(Plan { signature, task: described.task, opset: described.opset, runnable, row_by_row, engaged })
+    let Graph { task, opset, is_quantized, uses_ml, .. } = described;
+    Ok(Plan { signature, task, opset, is_quantized, uses_ml, runnable, row_by_row, engaged })
 }
 
 /// Puts what the engine found out in the place of what the file declares.

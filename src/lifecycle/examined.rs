@@ -99,11 +99,11 @@ impl Loader {
 
     /// What is known of a version from a child that opened these bytes before; else one opens them now.
     pub(super) fn examined(&self, model: &ModelName, artifact: &Artifact) -> Result<Report, LifecycleError> {
-        let memory_bytes_max = self.examinations.examiner.child_limits.memory_bytes_max;
+        let Examiner { child_limits, engines, .. } = &self.examinations.examiner;
         let engine = self.engine(model)?;
         let digests = (artifact.model_digest, artifact.manifest_digest);
         let kept = self.kept(model, artifact.version);
-        match kept.filter(|kept| kept.holds(digests, engine, memory_bytes_max)) {
+        match kept.filter(|kept| kept.holds(digests, (engine, engines), child_limits.memory_bytes_max)) {
             Some(kept) => Ok(kept.report),
             None => Ok(self.examine(model, artifact, For::Serving)?.report),
         }

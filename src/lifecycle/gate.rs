@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::controller::Lifecycle;
 use super::error::LifecycleError;
 use crate::child::{self, ChildLimits, Isolation, Job};
+use crate::engine::Onnxruntime;
 use crate::evaluation::{Decision, Report, Verdict};
 use crate::metrics::GateVerdict;
 use crate::model::{Digest, ModelName, Version};
@@ -143,11 +144,16 @@ impl Lifecycle {
         };
         let registry = &self.loader.registry;
         let root = registry.root().canonicalize().unwrap_or_else(|_| registry.root().to_owned());
-        let args = arguments(model, version, champion, root.into());
+        let mut args = arguments(model, version, champion, root.into());
+        if let Some(Onnxruntime { library, providers, .. }) = &self.loader.examinations.examiner.engines.onnxruntime {
+            args.extend(["--onnxruntime-library".into(), library.into()]);
+            args.extend(["--onnxruntime-providers".into(), providers.to_string().into()]);
+        }
         // Data may lie anywhere on this machine: the pipeline's author says where. What a graph makes of it goes nowhere.
         let readable = [PathBuf::from("/")];
-        let output = child::run(binary, Job { args: &args, input: &[], readable: &readable }, self.gate.child_limits)
-            .map_err(|failure| not_computed(failure.to_string()))?;
+        let job = Job { args: &args, input: &[], readable: &readable, library: None };
+        let output =
+            child::run(binary, job, self.gate.child_limits).map_err(|failure| not_computed(failure.to_string()))?;
         if !EXIT_CODES.contains(&output.code) {
             let said = output.complaint();
             let said = said.strip_prefix("gudgeon: ").unwrap_or(&said);

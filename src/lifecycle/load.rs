@@ -73,8 +73,8 @@ impl Loader {
         // The bytes that a child has survived. It ran the golden cases, and measured.
         let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
         progress::stage(Stage::Loading);
-        let limits = &self.examinations.examiner.limits;
-        let plan = Plan::load_in(report.engine.asked, &artifact.model, known, limits).map_err(Refusal::Engine)?;
+        let engines = &self.examinations.examiner.engines;
+        let plan = Plan::load_as(&report.engine, &artifact.model, known, engines).map_err(Refusal::Engine)?;
         verify::keeps(contract, plan.signature())?;
         tracing::info!(%model, %version, engine = %plan.engaged().engine, "{model} {version} runs in {}", plan.engaged());
         let policy = self.policy(model)?;

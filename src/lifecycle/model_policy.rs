@@ -100,9 +100,9 @@ mod tests {
         assert_eq!(engine(""), Ok(EngineChoice::Auto));
         assert_eq!(engine("engine = \"native\""), Ok(EngineChoice::Native));
         assert_eq!(engine("engine = \"tract\""), Ok(EngineChoice::Tract));
-        let refused = |text: &str| engine(text).unwrap_err().to_string();
-        assert!(refused("engine = \"onnxruntime\"").contains("this build has no onnxruntime"));
-        assert!(refused("engine = \"x\"").contains("expected auto, native or tract, got \"x\""));
+        assert_eq!(engine("engine = \"onnxruntime\""), Ok(EngineChoice::Onnxruntime));
+        let refused = engine("engine = \"x\"").unwrap_err().to_string();
+        assert!(refused.contains("expected auto, native, tract or onnxruntime, got \"x\""));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Report;
-use crate::engine::EngineChoice;
+use crate::engine::{EngineChoice, Engines};
 use crate::model::Digest;
 
 /// A verification as it is kept with the version. It holds for the bytes, the build and the limits that it was made with.
@@ -24,7 +24,7 @@ pub struct Kept {
 
 impl Kept {
     /// The form that this build reads and writes.
-    pub const FORMAT: &'static str = "gudgeon.verified/2";
+    pub const FORMAT: &'static str = "gudgeon.verified/3";
 
     /// The verification of a version with these digests, by this build.
     pub fn new(model_sha256: Digest, manifest_sha256: Option<Digest>, report: Report) -> Self {
@@ -44,18 +44,19 @@ impl Kept {
         text
     }
 
-    /// Whether it holds for a version with these digests in the engine that is asked for, in this build, where a child may
-    /// take so much memory.
+    /// Whether it holds for a version with these digests in the engine that is asked for, in this build with these engines,
+    /// where a child may take so much memory.
     pub fn holds(
         &self,
         (model, manifest): (Digest, Option<Digest>),
-        engine: EngineChoice,
+        (engine, engines): (EngineChoice, &Engines),
         memory_bytes_max: u64,
     ) -> bool {
         let report = &self.report;
         self.gudgeon == env!("CARGO_PKG_VERSION")
             && (self.model_sha256, self.manifest_sha256) == (model, manifest)
             && report.engine.asked == engine
+            && report.engine.onnxruntime == engines.onnxruntime_identity(engine)
             // Only a child tells its peak: what was opened in a server is not taken for tried out.
             && report.peak_memory_bytes.is_some_and(|peak| peak <= memory_bytes_max)
     }
@@ -64,13 +65,18 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Engaged, EngineName};
+    use crate::engine::{Engaged, EngineName, Onnxruntime, Providers};
 
     #[test]
     fn a_verification_holds_for_the_same_bytes_build_and_limits() {
         let report = Report {
             golden_rows: 2,
-            engine: Engaged { asked: EngineChoice::Auto, engine: EngineName::Native, why: "it can".to_owned() },
+            engine: Engaged {
+                asked: EngineChoice::Auto,
+                engine: EngineName::Native,
+                why: "it can".to_owned(),
+                onnxruntime: None,
+            },
             open_ms: 1.5,
             peak_memory_bytes: Some(100),
             sandbox: None,
@@ -79,10 +85,17 @@ mod tests {
         };
         let (model, manifest) = (Digest::of(b"model"), Some(Digest::of(b"manifest")));
         let kept = Kept::parse(&Kept::new(model, manifest, report.clone()).text()).unwrap();
-        let auto = EngineChoice::Auto;
+        let engines = Engines::default();
+        let auto = (EngineChoice::Auto, &engines);
         assert!(kept.holds((model, manifest), auto, 100));
         assert!(!kept.holds((model, manifest), auto, 99));
-        assert!(!kept.holds((model, manifest), EngineChoice::Tract, 100));
+        assert!(!kept.holds((model, manifest), (EngineChoice::Tract, &engines), 100));
+        let onnxruntime = Onnxruntime::new("libonnxruntime.so".into(), Providers::default());
+        let more = Engines { onnxruntime: Some(onnxruntime), ..Engines::default() };
+        assert!(!kept.holds((model, manifest), (EngineChoice::Auto, &more), 100), "there is another to choose from");
+        let mut native = kept.clone();
+        native.report.engine.asked = EngineChoice::Native;
+        assert!(native.holds((model, manifest), (EngineChoice::Native, &more), 100));
         assert!(!kept.holds((model, None), auto, 100));
         assert!(!kept.holds((Digest::of(b"other"), manifest), auto, 100));
         assert!(!Kept { gudgeon: "0.0.1".to_owned(), ..kept }.holds((model, manifest), auto, 100));

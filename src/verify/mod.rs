@@ -5,6 +5,8 @@
 
 mod examine;
 mod kept;
+mod probe;
+mod race;
 mod refusal;
 mod warm_up;
 
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::child::Sandbox;
-use crate::engine::{Engaged, EngineChoice, Limits, Plan};
+use crate::engine::{Engaged, EngineChoice, Engines, Plan};
 use crate::model::{Contract, Golden, Signature};
 use crate::tensor::NamedTensor;
 
@@ -64,20 +66,25 @@ pub struct Report {
     pub latency: Vec<BatchLatency>,
 }
 
-/// Opens, checks and warms up a version in this process.
+/// Opens, checks and warms up a version in this process, in the first engine that takes it where none is asked for.
 ///
 /// # Errors
 /// [`Refusal`] says why it may not serve. Nothing else was touched.
-pub fn verify(candidate: Candidate<'_>, limits: &Limits) -> Result<Verified, Refusal> {
+pub fn verify(candidate: Candidate<'_>, engines: &Engines) -> Result<Verified, Refusal> {
     let started = Instant::now();
-    let plan = Plan::load_in(candidate.engine, candidate.model, candidate.signature, limits)?;
-    let open_ms = millis(started.elapsed());
-    let golden: Option<Golden> = candidate
-        .golden
-        .map(|text| serde_json::from_slice(text).map_err(|error| Refusal::GoldenText(error.to_string())))
-        .transpose()?;
-    let golden_rows = golden.as_ref().map_or(Ok(0), |golden| check_golden(&plan, golden))?;
-    let WarmUp { follows_rows, latency } = warm_up::warm_up(&plan, golden.as_ref())?;
+    let plan = Plan::load_in(candidate.engine, candidate.model, candidate.signature, engines)?;
+    try_out(plan, millis(started.elapsed()), golden(candidate)?.as_ref())
+}
+
+fn golden(candidate: Candidate<'_>) -> Result<Option<Golden>, Refusal> {
+    let parse = |text| serde_json::from_slice(text).map_err(|error| Refusal::GoldenText(error.to_string()));
+    candidate.golden.map(parse).transpose()
+}
+
+/// Checks and warms up what has been opened.
+fn try_out(plan: Plan, open_ms: f64, golden: Option<&Golden>) -> Result<Verified, Refusal> {
+    let golden_rows = golden.map_or(Ok(0), |golden| check_golden(&plan, golden))?;
+    let WarmUp { follows_rows, latency } = warm_up::warm_up(&plan, golden)?;
     let engine = plan.engaged().clone();
     let report = Report { golden_rows, engine, open_ms, peak_memory_bytes: None, sandbox: None, follows_rows, latency };
     Ok(Verified { plan, report })

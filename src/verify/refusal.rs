@@ -82,7 +82,9 @@ impl Refusal {
                 EngineError::NotOnnx(_)
                 | EngineError::Invalid { .. }
                 | EngineError::TooLarge { .. }
-                | EngineError::Unsupported(_),
+                | EngineError::Unsupported(_)
+                | EngineError::Lacks { .. }
+                | EngineError::NeedsOnnxruntime(_),
             ) => "not_a_model",
             Self::Engine(EngineError::OutOfMemory(_)) | Self::Memory(_) => "verify_memory_exceeded",
             Self::Engine(_) => "model_unusable",
@@ -94,6 +96,24 @@ impl Refusal {
             Self::Crashed(_) => "model_crashed",
             Self::Told { code, .. } => code,
             Self::NoChild(_) => NO_CHILD,
+        }
+    }
+
+    /// Why, in a few words, where it is this engine's affair, and another may do better.
+    pub(super) fn elsewhere(&self) -> Option<String> {
+        match self {
+            Self::Engine(EngineError::Lacks { what, .. } | EngineError::Unsupported(what)) => {
+                Some(format!("lacks {what}"))
+            }
+            Self::Engine(EngineError::NeedsOnnxruntime(what)) => Some(format!("lack {what}")),
+            Self::Engine(
+                error @ (EngineError::Library(_)
+                | EngineError::Load(_)
+                | EngineError::Run(_)
+                | EngineError::Panicked(_)),
+            ) => Some(error.to_string()),
+            Self::Golden(mismatch) => Some(mismatch.to_string()),
+            _ => None,
         }
     }
 

@@ -13,10 +13,15 @@ use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 const BATCHES: [usize; 3] = [1, 8, 64];
 /// Runs of each batch, unless they take too long.
 const RUNS: usize = 5;
+/// Runs of each batch where they are so short that one says little, and the time that is spent on them.
+const SHORT_RUNS: usize = 50;
+const SHORT_TIME_MAX: Duration = Duration::from_millis(5);
 /// Time that the warm-up may take for one batch size.
 const TIME_MAX: Duration = Duration::from_millis(500);
 /// Rows that are run together and then alone.
 const PROBE_ROWS: usize = 4;
+/// Golden rows that engines are compared on.
+const GOLDEN_PROBE_ROWS: usize = 16;
 /// How far a row's outputs may be from those of the same row alone: sums may be added up in another order.
 const PROBE_TOLERANCE: Tolerance = Tolerance { abs: 1e-4, rel: 1e-3 };
 
@@ -45,8 +50,7 @@ pub struct WarmUp {
 /// # Errors
 /// Where a run asks for more memory than there is.
 pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> Result<WarmUp, Refusal> {
-    let recorded = golden.and_then(|golden| plan.signature().check(golden.inputs.clone()).ok());
-    let recorded: Option<Vec<Tensor>> = recorded.map(|checked| checked.tensors().to_vec());
+    let recorded = recorded(plan.signature(), golden);
     // One row over and over cannot show whether rows are mixed.
     let several = |rows: &&Vec<Tensor>| rows.iter().all(|tensor| 1 < tensor.n_rows());
     let probed = recorded.as_ref().filter(several).cloned().or_else(|| made_up(plan.signature()));
@@ -72,6 +76,18 @@ pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> Result<WarmUp, Re
         }
     }
     Ok(WarmUp { follows_rows, latency })
+}
+
+fn recorded(signature: &Signature, golden: Option<&Golden>) -> Option<Vec<Tensor>> {
+    let checked = signature.check(golden?.inputs.clone()).ok()?;
+    Some(checked.tensors().to_vec())
+}
+
+/// A few rows to ask engines about: the first golden ones, else made-up ones.
+pub(super) fn probe_rows(signature: &Signature, golden: Option<&Golden>) -> Option<Vec<Tensor>> {
+    let recorded = recorded(signature, golden)
+        .map(|rows| rows.iter().map(|tensor| tensor.slice_rows(0..GOLDEN_PROBE_ROWS)).collect());
+    recorded.or_else(|| made_up(signature))
 }
 
 /// The outputs; `None` where the model fails on the values.
@@ -109,7 +125,11 @@ fn timed(plan: &Plan, inputs: &[Tensor], rows: usize) -> Result<Option<(Duration
     let mut times = Vec::with_capacity(RUNS);
     let begun = Instant::now();
     let mut follows = true;
-    while times.len() < RUNS && (times.is_empty() || begun.elapsed() < TIME_MAX) {
+    let goes_on = |n_runs: usize| match begun.elapsed() {
+        spent if spent < SHORT_TIME_MAX => n_runs < SHORT_RUNS,
+        spent => n_runs < RUNS && spent < TIME_MAX,
+    };
+    while times.is_empty() || goes_on(times.len()) {
         let started = Instant::now();
         let Some(outputs) = run(plan, inputs)? else { return Ok(None) };
         times.push(started.elapsed());

@@ -107,7 +107,12 @@ fn the_fields_of_the_manifest() {
 fn the_fields_of_a_kept_verification() {
     let report = gudgeon::verify::Report {
         golden_rows: 1,
-        engine: Engaged { asked: EngineChoice::Auto, engine: EngineName::Native, why: String::new() },
+        engine: Engaged {
+            asked: EngineChoice::Auto,
+            engine: EngineName::Native,
+            why: String::new(),
+            onnxruntime: Some(String::new()),
+        },
         open_ms: 1.0,
         peak_memory_bytes: Some(1),
         sandbox: Some(gudgeon::child::Sandbox::Full),

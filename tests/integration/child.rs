@@ -28,7 +28,7 @@ fn a_child_reads_what_it_may_and_nothing_else() {
     let args: Vec<OsString> =
         ["register".into(), file.clone().into(), "--model".into(), "m".into(), "--models".into(), models.into()].into();
     let told = |readable| {
-        let output = run(binary(), Job { args: &args, input: &[], readable }, LIMITS).unwrap();
+        let output = run(binary(), Job { args: &args, input: &[], readable, library: None }, LIMITS).unwrap();
         assert_eq!(output.code, 2, "{}", output.stderr);
         let farewell = output.farewell.unwrap();
         assert!(farewell.peak_memory_bytes.unwrap() > 1 << 20);
@@ -53,7 +53,8 @@ fn a_child_has_no_socket_and_starts_no_process() {
     let complaint = |args: &[&str]| {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let readable = [registry.path().to_owned(), binary().to_owned()];
-        let output = run(binary(), Job { args: &args, input: &[], readable: &readable }, LIMITS).unwrap();
+        let output =
+            run(binary(), Job { args: &args, input: &[], readable: &readable, library: None }, LIMITS).unwrap();
         assert_ne!(output.code, 0);
         (output.complaint(), output.farewell.unwrap().sandbox)
     };
@@ -71,7 +72,7 @@ fn a_child_has_no_socket_and_starts_no_process() {
 #[test]
 fn a_child_that_wants_what_no_command_has_says_so() {
     let args = [OsString::from("fly")];
-    let output = run(binary(), Job { args: &args, input: &[], readable: &[] }, LIMITS).unwrap();
+    let output = run(binary(), Job { args: &args, input: &[], readable: &[], library: None }, LIMITS).unwrap();
     assert_eq!(output.code, 2);
     assert!(output.complaint().contains("unrecognized subcommand"), "{}", output.complaint());
 }

@@ -62,7 +62,11 @@ impl Engine for Tract {
 fn lacking(graph: &GraphProto) -> Option<String> {
     graph.node.iter().find_map(|node| {
         let inner = || node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).find_map(lacking);
-        match lacks(node).filter(|_| node.domain != "ai.onnx.ml") {
+        let lacking = match node.domain.as_str() {
+            "ai.onnx.ml" => (!is_of_ml(node)).then(|| super::engines::unknown(node)),
+            _ => lacks(node),
+        };
+        match lacking {
             Some(OpError::Unknown(what) | OpError::Bad(what)) => Some(what),
             None => inner(),
         }
@@ -78,14 +82,17 @@ fn older_nan_keys(proto: &ModelProto) -> Option<String> {
         .then(|| format!("keys that are NaN, in version {version} of ai.onnx.ml"))
 }
 
+fn is_of_ml(node: &NodeProto) -> bool {
+    super::ops::NAMES.contains(&node.op_type.as_str()) || node.op_type == "ZipMap"
+}
+
 /// Why this engine does not take the node of another domain than ai.onnx.ml; `None` where it does.
-pub(super) fn lacks(node: &NodeProto) -> Option<OpError> {
+fn lacks(node: &NodeProto) -> Option<OpError> {
     if let Some(what) = computed_wrongly(node) {
         return Some(OpError::Unknown(what));
     }
     let domain = matches!(node.domain.as_str(), "" | "ai.onnx" | "com.microsoft");
-    let ours = super::ops::NAMES.contains(&node.op_type.as_str()) || node.op_type == "ZipMap";
-    let known = domain && !ours && shared::library_has(&node.op_type);
+    let known = domain && !is_of_ml(node) && shared::library_has(&node.op_type);
     (!known).then(|| super::engines::unknown(node))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::Limits;
+use crate::engine::Engines;
 use crate::evaluation::{Decision, EvaluationError, Gate, Report};
 use crate::model::{ContractPolicy, Digest, Feature, Head, ModelName, Signature, Version};
 use crate::registry::{Artifact, PolicyFile, Registry, now};
@@ -39,12 +39,12 @@ pub enum Evaluated<'a> {
 ///
 /// # Errors
 /// [`TrainError`]; among others where there is no `gate.toml`, or no holdout.
-pub fn evaluate(of: Evaluated<'_>, registry: &Registry, ask: Ask, limits: &Limits) -> Result<Decision, TrainError> {
+pub fn evaluate(of: Evaluated<'_>, registry: &Registry, ask: Ask, engines: &Engines) -> Result<Decision, TrainError> {
     let made;
     let (file, is_foreign) = match of {
         Evaluated::Pipeline(file) => (file, false),
         Evaluated::Registered(name) => {
-            made = foreign_pipeline(registry, name, ask.challenger, limits)?;
+            made = foreign_pipeline(registry, name, ask.challenger, engines)?;
             (&made, true)
         }
     };
@@ -59,8 +59,8 @@ pub fn evaluate(of: Evaluated<'_>, registry: &Registry, ask: Ask, limits: &Limit
         return Ok(Decision { computed: false, report });
     }
     let session = if is_foreign { Session::of_gate(file, registry)? } else { Session::read(file, registry)? };
-    let opponent = champion.map(|version| Opponent::open(&session, registry, version, limits)).transpose()?;
-    let tested = Opponent::open(&session, registry, ask.challenger, limits)?;
+    let opponent = champion.map(|version| Opponent::open(&session, registry, version, engines)).transpose()?;
+    let tested = Opponent::open(&session, registry, ask.challenger, engines)?;
     let challenger = Challenger {
         sha256: tested.sha256,
         bytes: tested.bytes,
@@ -142,7 +142,7 @@ fn foreign_pipeline(
     registry: &Registry,
     name: &ModelName,
     version: Version,
-    limits: &Limits,
+    engines: &Engines,
 ) -> Result<PipelineFile, TrainError> {
     let text = registry.policy_text(name, PolicyFile::Gate)?.ok_or_else(no_gate)?;
     let gate = Gate::parse(&text)?;
@@ -152,7 +152,7 @@ fn foreign_pipeline(
     };
     let uri = gate.holdout.uri.ok_or_else(|| needed("uri"))?;
     let label = gate.holdout.label.ok_or_else(|| needed("label"))?;
-    let signature = signature_of(registry, name, version, limits)?;
+    let signature = signature_of(registry, name, version, engines)?;
     let (task, classes) = match signature.head() {
         Head::Value { .. } => (TaskKind::Regression, BTreeMap::new()),
         Head::Classes { .. } => {
@@ -194,12 +194,12 @@ fn signature_of(
     registry: &Registry,
     name: &ModelName,
     version: Version,
-    limits: &Limits,
+    engines: &Engines,
 ) -> Result<Signature, TrainError> {
     if let Some(manifest) = registry.manifest(name, version)? {
         return Ok(manifest.signature);
     }
     let artifact = registry.read(name, version)?;
     let refused = |source| TrainError::Engine { what: format!("version {version} of {name}"), source };
-    Ok(crate::engine::inspect(&artifact.model, limits).map_err(refused)?.signature)
+    Ok(crate::engine::inspect(&artifact.model, &engines.limits).map_err(refused)?.signature)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::engine::{Limits, Plan, inspect};
+use crate::engine::{EngineChoice, Engines, Plan, inspect};
 use crate::model::{ModelName, Signature};
 use crate::registry::{Actor, Draft, Registered, Registry, now};
 use crate::trainer::TrainError;
@@ -26,8 +26,8 @@ pub struct ForeignOptions {
     pub label: Option<String>,
     /// The class names, where the graph does not carry them.
     pub classes: Vec<String>,
-    /// How large a graph may be.
-    pub limits: Limits,
+    /// What graphs are opened with.
+    pub engines: Engines,
 }
 
 /// Registers the graph `model`. With a sample the version gets a reference profile, golden cases, and the levels and ranges
@@ -42,13 +42,13 @@ pub fn register_foreign(
     options: &ForeignOptions,
 ) -> Result<Registered, TrainError> {
     let refused = |source| TrainError::Engine { what: "the graph".to_owned(), source };
-    let graph = inspect(&model, &options.limits).map_err(refused)?;
+    let graph = inspect(&model, &options.engines.limits).map_err(refused)?;
     let mut known = graph.signature;
     if !options.classes.is_empty() {
         known.classes.clone_from(&options.classes);
     }
     let sample = options.sample.as_deref().map(|path| read_sample(path, &mut known)).transpose()?;
-    let plan = Plan::load(&model, Some(&known), &options.limits).map_err(refused)?;
+    let plan = Plan::load_in(EngineChoice::Auto, &model, Some(&known), &options.engines).map_err(refused)?;
     let mut signature = plan.signature().clone();
     let (mut profile, mut golden) = (None, None);
     if let Some(table) = &sample {

@@ -16,7 +16,7 @@ pub use scores::{ChampionScores, EvaluationFile, Scored, SliceScore};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Limits, Plan};
+use crate::engine::{Engines, Plan};
 use crate::evaluation::Metric;
 use crate::model::{
     Checked, ContractPolicy, Digest, Feature, Golden, ModelName, Producer, Signature, Split, Task, Training, Version,
@@ -43,8 +43,8 @@ pub struct TrainOptions {
     pub why: Option<String>,
     /// A free label of the version.
     pub label: Option<String>,
-    /// How large a graph may be that is opened.
-    pub limits: Limits,
+    /// What graphs are opened with.
+    pub engines: Engines,
 }
 
 /// One fitted candidate.
@@ -118,7 +118,7 @@ pub fn train(
     let mut on_rows = |done, total| progress.step(done, total);
     let profile = artifact::profile(&model, session.source(), &session.fitted_rows(), &mut on_rows)?;
     progress.begin(Stage::Gate);
-    let champion = Opponent::champion(&session, registry, &options.limits)?;
+    let champion = Opponent::champion(&session, registry, &options.engines)?;
     let mut reports: Vec<CandidateReport> = candidates.into_iter().map(|candidate| candidate.report).collect();
     reports.push(winner.report.clone());
     reports
@@ -235,7 +235,7 @@ fn export(
         .collect();
     artifact::observe(&mut signature.features, session.source(), &session.fitted_rows());
     let what = "the exported graph".to_owned();
-    let plan = Plan::load(&bytes, Some(&signature), &options.limits);
+    let plan = Plan::load(&bytes, Some(&signature), &options.engines.limits);
     let plan = plan.map_err(|source| TrainError::Engine { what: what.clone(), source })?;
     let model = Answering { what, plan: &plan, signature: &signature };
     let served = model.predict(session.holdout_source(), &session.holdout.rows, &session.classes)?;

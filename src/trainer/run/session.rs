@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use crate::engine::{Limits, Plan};
+use crate::engine::{EngineChoice, Engines, Plan};
 use crate::evaluation::{EvaluationError, Gate, Metric};
 use crate::model::{Alias, DataFile, Digest, DigestWriter, Golden, ModelName, Signature, Training, Version};
 use crate::registry::{PolicyFile, Registry, RegistryError};
@@ -313,12 +313,12 @@ impl Opponent {
         session: &Session<'_>,
         registry: &Registry,
         version: Version,
-        limits: &Limits,
+        engines: &Engines,
     ) -> Result<Self, TrainError> {
         let artifact = registry.read(&session.name, version)?;
         let what = format!("version {version} of {}", session.name);
         let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
-        let plan = Plan::load(&artifact.model, known, limits);
+        let plan = Plan::load_in(EngineChoice::Auto, &artifact.model, known, engines);
         let plan = plan.map_err(|source| TrainError::Engine { what: what.clone(), source })?;
         let signature = plan.signature().clone();
         let model = Answering { what, plan: &plan, signature: &signature };
@@ -336,10 +336,10 @@ impl Opponent {
     pub(super) fn champion(
         session: &Session<'_>,
         registry: &Registry,
-        limits: &Limits,
+        engines: &Engines,
     ) -> Result<Option<Self>, TrainError> {
         let champion = if_there(registry.aliases(&session.name))?.and_then(|aliases| aliases.get(Alias::Champion));
-        champion.map(|version| Self::open(session, registry, version, limits)).transpose()
+        champion.map(|version| Self::open(session, registry, version, engines)).transpose()
     }
 }
 

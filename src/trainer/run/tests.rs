@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::engine::EngineChoice;
+use crate::engine::{EngineChoice, Engines};
 use crate::evaluation::{Report, Verdict};
 use crate::model::{Alias, FeatureKind, Golden};
 use crate::registry::{Action, Call, Event, Outcome};
@@ -17,7 +17,7 @@ fn actor() -> Actor {
 }
 
 fn options() -> TrainOptions {
-    TrainOptions { actor: actor(), why: None, label: None, limits: Limits::default() }
+    TrainOptions { actor: actor(), why: None, label: None, engines: Engines::default() }
 }
 
 /// Numbers below `below`, from the row and a seed.
@@ -72,7 +72,7 @@ fn verified(registry: &Registry, report: &TrainReport) {
         golden: artifact.golden.as_deref(),
         engine: EngineChoice::Auto,
     };
-    verify(candidate, &Limits::default()).unwrap();
+    verify(candidate, &Engines::default()).unwrap();
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn the_gate_holds_a_new_version_against_the_champion() {
     assert!(second.evaluation.slices.iter().any(|slice| slice.champion.is_some()));
     let ask = |challenger, champion, reuse| {
         let ask = Ask { challenger, champion, reuse };
-        evaluate(Evaluated::Pipeline(&file), &registry, ask, &Limits::default()).unwrap()
+        evaluate(Evaluated::Pipeline(&file), &registry, ask, &Engines::default()).unwrap()
     };
     let (old, new) = (first.registered.version, second.registered.version);
     let again = ask(new, None, false);
@@ -254,8 +254,8 @@ fn a_foreign_graph_gets_a_profile_and_golden_cases_from_a_sample() {
     let register = |sample: Option<&Path>| {
         let sample = sample.map(Path::to_owned);
         let classes = vec!["no".to_owned(), "yes".to_owned()];
-        let (actor, limits) = (actor(), Limits::default());
-        let options = ForeignOptions { sample, actor, why: None, label: None, classes, limits };
+        let (actor, engines) = (actor(), Engines::default());
+        let options = ForeignOptions { sample, actor, why: None, label: None, classes, engines };
         register_foreign(&registry, &foreign, model.clone(), &options)
     };
     let registered = register(Some(&folder.path().join("sample/data.csv"))).unwrap();
