@@ -133,6 +133,11 @@ impl Lane {
         })
     }
 
+    /// Its limits.
+    pub fn options(&self) -> LaneOptions {
+        self.options
+    }
+
     /// Admits `inputs` and waits for the outputs until `deadline`. A caller that goes away costs nothing more: its job is
     /// dropped unrun.
     ///
@@ -167,12 +172,12 @@ impl Lane {
         if deadline <= Instant::now() {
             return Ok(Err(RunError::Deadline));
         }
-        self.version_metrics.queue_duration.observe(0.0);
+        self.version_metrics.waited(Duration::ZERO);
         let outputs = match self.run_plan(inputs.tensors(), inputs.n_rows()) {
             Ok(outputs) => Arc::new(outputs),
             Err(error) => return Ok(Err(error)),
         };
-        self.version_metrics.rows.inc_by(inputs.n_rows() as u64);
+        self.version_metrics.predicted(inputs.n_rows());
         if self.observer.is_some() || self.tap.as_ref().is_some_and(|tap| tap.is_open()) {
             observe_later(self, (inputs, Arc::clone(&outputs)));
         }
@@ -259,7 +264,7 @@ impl Lane {
     pub(super) fn execute(self: &Arc<Self>, worker: usize, mut jobs: Vec<Job>) {
         let started = Instant::now();
         for job in jobs.iter().filter(|job| job.rows_done == 0) {
-            self.version_metrics.queue_duration.observe(seconds(started.duration_since(job.queued)));
+            self.version_metrics.waited(started.duration_since(job.queued));
         }
         if self.options.coalesce
             && let Some(job) = jobs.pop_if(|job| self.options.batch_rows_max < job.inputs.n_rows())
@@ -347,8 +352,7 @@ impl Lane {
     fn run_plan(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, RunError> {
         let started = Instant::now();
         let outputs = self.plan.run(inputs);
-        self.version_metrics.inference_duration.observe(seconds(started.elapsed()));
-        self.version_metrics.batch_rows.observe(f64::from(u32::try_from(n_rows).unwrap_or(u32::MAX)));
+        self.version_metrics.ran(started.elapsed(), n_rows);
         outputs.map_err(|error| {
             if matches!(error, EngineError::Panicked { .. }) {
                 self.metrics.count_panic();
@@ -368,7 +372,7 @@ impl Lane {
                 return None;
             }
         };
-        self.version_metrics.rows.inc_by(inputs.n_rows() as u64);
+        self.version_metrics.predicted(inputs.n_rows());
         drop(reply.send(Ok(Arc::clone(&outputs))));
         Some((inputs, outputs))
     }
@@ -403,10 +407,6 @@ pub struct LaneMetrics {
     pub observer: Option<Arc<dyn Observe>>,
     /// Who takes them over afterwards.
     pub tap: Option<Arc<dyn Tap>>,
-}
-
-fn seconds(duration: Duration) -> f64 {
-    duration.as_secs_f64()
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_a
         // The observation waits for this; it would wait for ever if it came before the end of the loan.
         let_go.send(()).unwrap();
     });
-    assert_eq!(lane.version_metrics.rows.get(), 4);
+    assert_eq!(lane.version_metrics.statistics.now().rows, 4);
     bench.pool.stop();
     assert!(bench.pool.lend(|| lane.run_here(bench.inputs(1), deadline).is_err()), "stopped");
 }

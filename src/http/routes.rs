@@ -48,6 +48,7 @@ const fn admin(method: &'static str, path: &'static str, purpose: &'static str) 
 
 /// Every route of both listeners.
 pub const ROUTES: &[Route] = &[
+    public("GET", "/", "The process runs, as KServe's clients of the v1 form ask."),
     public("GET", "/livez", "The process runs."),
     public("GET", "/readyz", "Requests should be sent here."),
     public("GET", "/v1/models", "The models by name."),
@@ -62,10 +63,15 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/v2/health/live", "The process runs."),
     public("GET", "/v2/health/ready", "Every model is ready."),
     public("GET", "/v2/models/{model}", "What the active version takes and gives."),
+    public("GET", "/v2/models/stats", "How often each version in memory answered, and where the time went."),
     public("GET", "/v2/models/{model}/ready", "The model is ready."),
+    public("GET", "/v2/models/{model}/config", "The active version's configuration, in Triton's form."),
+    public("GET", "/v2/models/{model}/stats", "How often the active version answered, and where the time went."),
     public("POST", "/v2/models/{model}/infer", "A prediction by the active version."),
     public("GET", "/v2/models/{model}/versions/{version}", "What one version takes and gives."),
     public("GET", "/v2/models/{model}/versions/{version}/ready", "The version is in memory."),
+    public("GET", "/v2/models/{model}/versions/{version}/config", "One version's configuration."),
+    public("GET", "/v2/models/{model}/versions/{version}/stats", "How often one version answered."),
     public("POST", "/v2/models/{model}/versions/{version}/infer", "A prediction by one version."),
     public("POST", "/v2/repository/index", "The versions in memory, with their state."),
     ops("GET", "/livez", "The process runs."),
@@ -84,6 +90,9 @@ pub const ROUTES: &[Route] = &[
     admin("POST", "/admin/models/{model}/versions", "Registers a graph as a new version."),
     admin("GET", "/admin/models/{model}/versions/{version}", "One version with its manifest."),
     admin("POST", "/admin/models/{model}/versions/{version}:verify", "Tries a version out."),
+    admin("POST", "/v2/repository/index", "The versions in memory, with their state."),
+    admin("POST", "/v2/repository/models/{model}/load", "Takes a model up into memory."),
+    admin("POST", "/v2/repository/models/{model}/unload", "Takes a model out of memory."),
     admin("GET", "/admin/operations", "What this server was asked to do."),
     admin("GET", "/admin/operations/{id}", "One operation."),
     admin("GET", "/admin/operations/{id}/events", "The steps of an operation as they come."),
@@ -92,6 +101,7 @@ pub const ROUTES: &[Route] = &[
 /// What answers a method on a pattern. Paths that differ in their verb alone share one.
 fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
     Some(match (method, pattern) {
+        ("GET", "/") => get(probes::alive),
         ("GET", "/livez") => get(probes::live),
         ("GET", "/readyz") => get(probes::ready),
         ("GET", "/metrics") => get(probes::metrics),
@@ -112,7 +122,14 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("GET", "/v2/models/{model}/versions/{version}") => get(v2::routes::version),
         ("GET", "/v2/models/{model}/versions/{version}/ready") => get(v2::routes::version_ready),
         ("POST", "/v2/models/{model}/versions/{version}/infer") => post(v2::routes::infer_version),
-        ("POST", "/v2/repository/index") => post(v2::routes::index),
+        ("GET", "/v2/models/stats") => get(v2::routes::all_stats),
+        ("GET", "/v2/models/{model}/config") => get(v2::routes::config),
+        ("GET", "/v2/models/{model}/stats") => get(v2::routes::stats),
+        ("GET", "/v2/models/{model}/versions/{version}/config") => get(v2::routes::version_config),
+        ("GET", "/v2/models/{model}/versions/{version}/stats") => get(v2::routes::version_stats),
+        ("POST", "/v2/repository/index") => post(v2::repository::index),
+        ("POST", "/v2/repository/models/{model}/load") => post(v2::repository::load),
+        ("POST", "/v2/repository/models/{model}/unload") => post(v2::repository::unload),
         ("GET", "/admin/models") => get(admin::models),
         ("GET", "/admin/models/{model}") => get(admin::model),
         ("POST", "/admin/models/{model}") => post(admin::steer),
@@ -151,8 +168,9 @@ mod tests {
     fn every_route_of_the_table_has_a_handler_and_admin_ones_want_the_token() {
         for route in ROUTES {
             assert!(handler(route.method, route.pattern()).is_some(), "{} {}", route.method, route.path);
-            assert_eq!(route.needs_token, route.path.starts_with("/admin"), "{}", route.path);
-            assert!(!route.needs_token || route.listener == Listener::Ops, "{}", route.path);
+            let changes = admin::is_guarded(route.path);
+            assert_eq!(route.needs_token, changes && route.listener == Listener::Ops, "{}", route.path);
+            assert!(!changes || route.needs_token || route.path == "/v2/repository/index", "{}", route.path);
         }
     }
 }

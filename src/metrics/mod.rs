@@ -6,12 +6,15 @@
 
 mod challenger;
 mod drift;
+mod statistics;
 
 pub use challenger::ChallengerMetrics;
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
+pub use statistics::{Counted, Spent, Statistics, Total};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -157,6 +160,8 @@ label! {
     Listener {
         /// Predictions and probes.
         Http = "http",
+        /// Predictions over gRPC.
+        Grpc = "grpc",
         /// Operations: metrics, probes, admin.
         Ops = "ops",
     }
@@ -333,17 +338,36 @@ pub struct VersionMetrics {
     requests: Vec<IntCounter>,
     /// Time from a request's arrival to its answer, seconds.
     pub request_duration: Histogram,
-    /// Time that a request waited for a compute thread, seconds.
-    pub queue_duration: Histogram,
+    queue_duration: Histogram,
     /// Time of one run of the model, seconds.
     pub inference_duration: Histogram,
     /// Rows in one run of the model.
     pub batch_rows: Histogram,
-    /// Rows predicted.
-    pub rows: IntCounter,
+    rows: IntCounter,
+    /// What the Open Inference Protocol tells, since this copy of the version was loaded.
+    pub statistics: Arc<Statistics>,
 }
 
 impl VersionMetrics {
+    /// A request waited for a compute thread for `time`.
+    pub fn waited(&self, time: Duration) {
+        self.queue_duration.observe(time.as_secs_f64());
+        self.statistics.waited(time);
+    }
+
+    /// The model ran for `time` on `n_rows` rows.
+    pub fn ran(&self, time: Duration, n_rows: usize) {
+        self.inference_duration.observe(time.as_secs_f64());
+        self.batch_rows.observe(f64::from(u32::try_from(n_rows).unwrap_or(u32::MAX)));
+        self.statistics.ran(time, n_rows);
+    }
+
+    /// A request of `n_rows` rows got its outputs.
+    pub fn predicted(&self, n_rows: usize) {
+        self.rows.inc_by(n_rows as u64);
+        self.statistics.predicted(n_rows);
+    }
+
     /// The counter of requests that ended in `outcome`.
     pub fn requests(&self, outcome: Outcome) -> &IntCounter {
         &self.requests[outcome as usize]
@@ -440,6 +464,7 @@ impl Metrics {
             inference_duration: self.inference_duration.with_label_values(&labels),
             batch_rows: self.batch_rows.with_label_values(&labels),
             rows: self.rows.with_label_values(&labels),
+            statistics: Arc::default(),
         }
     }
 

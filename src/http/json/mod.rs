@@ -11,7 +11,7 @@ mod tokens;
 mod value;
 mod write;
 
-pub(in crate::http) use clip::clip;
+pub(crate) use clip::clip;
 pub(in crate::http) use fault::Faults;
 pub use fault::{DecodeError, Malformed};
 pub(in crate::http) use key::{Ignored, Key, TextSeed, refuse};

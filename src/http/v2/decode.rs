@@ -1,20 +1,22 @@
 //! An infer request: `{"id"?, "parameters"?, "inputs": [...], "outputs"?: [...]}`.
 //!
-//! Members that this build does not know are passed over, as the protocol's extensions want it.
+//! Members and parameters that this build does not know are passed over, as the protocol's extensions want it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::tensor::{OutputNameSeed, TensorSeed};
+use super::framed::{Framed, Tail};
+use super::parameters::RequestParameters;
+use super::tensor::{OutputSeed, TensorSeed, Wanted};
 use crate::http::json::{DecodeError, DecodeLimits, Faults, Ignored, Key, TextSeed, parse, refuse};
-use crate::model::Signature;
-use crate::tensor::NamedTensor;
+use crate::model::{Mismatch, Signature};
+use crate::oip::raw;
+use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
 /// The most characters of a request's id.
-const ID_CHARS_MAX: usize = 256;
-/// The path of the fault that stands for a tensor in binary form.
-pub(super) const BINARY_PATH: &str = "binary_data_size";
+pub(crate) const ID_CHARS_MAX: usize = 256;
 
 /// What an infer request asks for. [`Signature::check`] still holds the inputs against the signature.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,21 +25,30 @@ pub struct InferRequest {
     pub id: Option<String>,
     /// The inputs, as sent.
     pub inputs: Vec<NamedTensor>,
-    /// The outputs asked for, in order, by position in [`Signature::outputs`]; all of them where the request names none.
-    pub outputs: Vec<usize>,
+    /// The outputs asked for, in order; all of them where the request names none.
+    pub outputs: Vec<Wanted>,
+    /// Whether outputs that say nothing of it are wanted in the binary form.
+    pub binary: bool,
+    /// The time that the request wants to have at most.
+    pub timeout: Option<Duration>,
 }
 
 /// Reads an infer request for a model of `signature`.
 ///
 /// # Errors
 /// [`DecodeError`]; a path starts at `id`, `inputs` or `outputs`.
-pub fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Result<InferRequest, DecodeError> {
-    let result =
-        parse(body, |deserializer, faults| deserializer.deserialize_any(RequestVisitor { faults, signature, limits }));
-    match result {
-        Err(DecodeError::BadInput(mismatch)) if mismatch.path.ends_with(BINARY_PATH) => Err(DecodeError::Binary),
-        result => result,
+pub fn decode(body: Framed<'_>, signature: &Signature, limits: &DecodeLimits) -> Result<InferRequest, DecodeError> {
+    let Framed { json, tail, .. } = body;
+    if json.is_empty() && body.is_raw() {
+        return raw_request(tail, signature);
     }
+    parse(json, |deserializer, faults| {
+        // Bare tokens make the JSON be read twice, and so what lies behind it.
+        let tail = Tail::new(tail);
+        let request = deserializer.deserialize_any(RequestVisitor { faults, signature, limits, tail: &tail })?;
+        tail.end(faults)?;
+        Ok(request)
+    })
 }
 
 /// What the seeds of a request share.
@@ -46,6 +57,7 @@ struct RequestVisitor<'a> {
     faults: &'a Faults,
     signature: &'a Signature,
     limits: &'a DecodeLimits,
+    tail: &'a Tail<'a>,
 }
 
 impl RequestVisitor<'_> {
@@ -66,7 +78,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest, A::Error> {
         let Self { faults, signature, .. } = self;
         let twice = |name: &str| faults.raise_at(name, "each member once", "it twice");
-        let (mut id, mut inputs, mut outputs) = (None, None, None);
+        let (mut id, mut inputs, mut outputs, mut parameters) = (None, None, None, None);
         while let Some(Key(name)) = map.next_key()? {
             let within = |error: A::Error| faults.within(|| name.to_string(), error);
             match &*name {
@@ -82,14 +94,17 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
                 "inputs" => inputs = Some(map.next_value_seed(InputsSeed(self)).map_err(within)?),
                 "outputs" if outputs.is_some() => return Err(twice("outputs")),
                 "outputs" => outputs = Some(map.next_value_seed(OutputsSeed(self)).map_err(within)?),
+                "parameters" if parameters.is_some() => return Err(twice("parameters")),
+                "parameters" => parameters = Some(RequestParameters::read(faults, &mut map).map_err(within)?),
                 _ => {
                     map.next_value::<Ignored>()?;
                 }
             }
         }
         let Some(inputs) = inputs else { return Err(self.refuse("an object without it")) };
-        let outputs = outputs.unwrap_or_else(|| (0..signature.outputs.len()).collect());
-        Ok(InferRequest { id, inputs, outputs })
+        let outputs = outputs.unwrap_or_else(|| all_outputs(signature));
+        let RequestParameters { binary_data_output, timeout } = parameters.unwrap_or_default();
+        Ok(InferRequest { id, inputs, outputs, binary: binary_data_output.unwrap_or(false), timeout: timeout.filter(|time| !time.is_zero()) })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<InferRequest, A::Error> {
@@ -163,10 +178,10 @@ macro_rules! list_seed {
 }
 
 list_seed!(InputsSeed, Vec<NamedTensor>, "a list of tensors", read_inputs);
-list_seed!(OutputsSeed, Vec<usize>, "a list of outputs", read_outputs);
+list_seed!(OutputsSeed, Vec<Wanted>, "a list of outputs", read_outputs);
 
 fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<NamedTensor>, A::Error> {
-    let RequestVisitor { faults, signature, limits } = shared;
+    let RequestVisitor { faults, signature, limits, tail } = shared;
     let mut inputs = Vec::new();
     loop {
         let index = inputs.len();
@@ -174,7 +189,7 @@ fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -
             let expected = format!("at most {} inputs", signature.inputs.len());
             return Err(faults.raise(expected, "more"));
         }
-        match seq.next_element_seed(TensorSeed { faults, limits }) {
+        match seq.next_element_seed(TensorSeed { faults, limits, tail }) {
             Ok(Some(input)) => inputs.push(input),
             Ok(None) => return Ok(inputs),
             Err(error) => return Err(faults.within(|| format!("[{index}]"), error)),
@@ -182,19 +197,57 @@ fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -
     }
 }
 
-fn read_outputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<usize>, A::Error> {
+fn read_outputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<Wanted>, A::Error> {
     let RequestVisitor { faults, signature, .. } = shared;
-    let mut outputs: Vec<usize> = Vec::new();
+    let mut outputs: Vec<Wanted> = Vec::new();
     loop {
         let index = outputs.len();
-        match seq.next_element_seed(OutputNameSeed { faults, signature }) {
-            Ok(Some(output)) if outputs.contains(&output) => {
+        match seq.next_element_seed(OutputSeed { faults, signature }) {
+            Ok(Some(output)) if outputs.iter().any(|other| other.index == output.index) => {
                 return Err(faults.raise_at(format!("[{index}].name"), "each output once", "it twice"));
             }
             Ok(Some(output)) => outputs.push(output),
-            Ok(None) if outputs.is_empty() => return Ok((0..signature.outputs.len()).collect()),
+            Ok(None) if outputs.is_empty() => return Ok(all_outputs(signature)),
             Ok(None) => return Ok(outputs),
             Err(error) => return Err(faults.within(|| format!("[{index}]"), error)),
         }
     }
+}
+
+fn all_outputs(signature: &Signature) -> Vec<Wanted> {
+    (0..signature.outputs.len()).map(|index| Wanted { index, binary: None }).collect()
+}
+
+/// A body that is nothing but the data of the model's only input, one row of it: a string as it is, anything else in the
+/// binary form, with one size that follows from the length at most.
+fn raw_request(bytes: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
+    let refuse = |expected: &str, got: String| DecodeError::from(Mismatch::new("body", expected, got));
+    let [spec] = signature.inputs.as_slice() else {
+        let expected = "JSON before the tensors (inference-header-content-length over 0), since the model has several inputs";
+        return Err(refuse(expected, "tensors alone".to_owned()));
+    };
+    let behind = spec.shape.get(1..).unwrap_or_default();
+    let tensor = if spec.datatype == Dtype::String {
+        let shape: Vec<_> = std::iter::once(1).chain(behind.iter().map(|dim| dim.unwrap_or(1))).collect();
+        if shape != vec![1; shape.len()] {
+            return Err(refuse("JSON before the strings, since a row has several", "strings alone".to_owned()));
+        }
+        let text = raw::text_of(bytes, 0).map_err(|fault| refuse(&fault.expected, fault.got))?;
+        Tensor::new(shape, Data::String(vec![text]))
+    } else {
+        let fixed = behind.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        let row_bytes = fixed.and_then(|fixed| fixed.checked_mul(raw::value_bytes(spec.datatype)?)).unwrap_or(usize::MAX);
+        let is_open = |dim: &&Option<usize>| dim.is_none();
+        if 1 < behind.iter().filter(is_open).count() {
+            return Err(refuse("JSON before the tensor, since several of its sizes vary", "the tensor alone".to_owned()));
+        }
+        let open = if row_bytes == 0 { 0 } else { bytes.len() / row_bytes };
+        let shape: Vec<_> = std::iter::once(1).chain(behind.iter().map(|dim| dim.unwrap_or(open))).collect();
+        let n_values = shape.iter().product();
+        let data = raw::read(spec.datatype, n_values, bytes).map_err(|fault| refuse(&fault.expected, fault.got))?;
+        Tensor::new(shape, data)
+    };
+    let tensor = tensor.map_err(|_| refuse("a row of the input", "another form".to_owned()))?;
+    let inputs = vec![NamedTensor { name: spec.name.clone(), tensor }];
+    Ok(InferRequest { id: None, inputs, outputs: all_outputs(signature), binary: true, timeout: None })
 }
