@@ -15,7 +15,10 @@ fn folder() -> PathBuf {
 #[track_caller]
 fn check(name: &str, made: &[u8]) {
     let path = folder().join(name);
-    #[expect(clippy::disallowed_methods, reason = "as for the documentation, a variable asks for the files to be written")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "as for the documentation, a variable asks for the files to be written"
+    )]
     if std::env::var_os("UPDATE_GENERATED").is_some() {
         std::fs::write(&path, made).unwrap();
     }

@@ -53,7 +53,8 @@ fn number(data_type: &str) -> i32 {
 
 impl From<oip::DynamicBatching> for ModelDynamicBatching {
     fn from(batching: oip::DynamicBatching) -> Self {
-        let oip::DynamicBatching { preferred_batch_size, max_queue_delay_microseconds, default_queue_policy } = batching;
+        let oip::DynamicBatching { preferred_batch_size, max_queue_delay_microseconds, default_queue_policy } =
+            batching;
         let oip::QueuePolicy { default_timeout_microseconds, allow_timeout_override, max_queue_size } =
             default_queue_policy;
         let policy = ModelQueuePolicy { default_timeout_microseconds, allow_timeout_override, max_queue_size };

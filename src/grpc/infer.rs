@@ -129,7 +129,8 @@ fn timeout(parameters: &Parameters) -> Result<Option<Duration>, ApiError> {
         Some(ParameterChoice::Uint64Param(micros)) => Some(micros),
         _ => None,
     };
-    let micros = micros.ok_or_else(|| refuse("parameters.timeout", "a whole number of microseconds", "another value"))?;
+    let micros =
+        micros.ok_or_else(|| refuse("parameters.timeout", "a whole number of microseconds", "another value"))?;
     Ok(Some(Duration::from_micros(micros)).filter(|time| !time.is_zero()))
 }
 
@@ -175,7 +176,8 @@ fn read_input(
             .map_err(|fault| refuse(path(".contents"), fault.expected, fault.got))?,
         (None, None) => return Err(refuse(path(""), "contents, or raw_input_contents beside the inputs", "neither")),
     };
-    let tensor = Tensor::new(shape, data).map_err(|_| refuse(path(".shape"), "a shape of its values", "another one"))?;
+    let tensor =
+        Tensor::new(shape, data).map_err(|_| refuse(path(".shape"), "a shape of its values", "another one"))?;
     Ok(NamedTensor { name: input.name.clone(), tensor })
 }
 

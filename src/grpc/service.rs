@@ -97,9 +97,7 @@ impl Requests {
             },
         };
         Some(Ok(match predict(&self.state, &self.head, &request).await {
-            Ok(response) => {
-                ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
-            }
+            Ok(response) => ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) },
             Err(error) => ModelStreamInferResponse {
                 error_message: error.to_string(),
                 infer_response: Some(ModelInferResponse {
@@ -119,18 +117,15 @@ impl Inference {
         let metadata = request.metadata();
         let text = |key| metadata.get(key).and_then(|value| value.to_str().ok());
         let offered = text("authorization").and_then(|value| value.split_once(' '));
-        let offered = offered.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
+        let offered =
+            offered.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
         // An absent token takes the same way as a wrong one.
         if !self.state.admin_token.is(offered.unwrap_or_default()) {
             return Err(status(&ApiError::Unauthorized));
         }
         let who = text("x-gudgeon-actor").filter(|who| !who.is_empty());
         let peer = request.extensions().get::<Peer>().map(|Peer(peer): &Peer| SocketAddr::ip(peer).to_string());
-        Ok(Actor {
-            who: who.map_or_else(|| "admin".to_owned(), crate::http::clip),
-            from: peer,
-            call: Call::default(),
-        })
+        Ok(Actor { who: who.map_or_else(|| "admin".to_owned(), crate::http::clip), from: peer, call: Call::default() })
     }
 
     async fn change(&self, (kind, name): (Kind, &str), actor: Actor) -> Result<(), ApiError> {

@@ -86,7 +86,9 @@ pub(super) fn timeout(text: &[u8]) -> Result<Duration, Status> {
         })
     };
     parsed().ok_or_else(|| {
-        Status::invalid_argument("grpc-timeout: expected up to eight digits and a unit of H, M, S, m, u, n, got another form")
+        Status::invalid_argument(
+            "grpc-timeout: expected up to eight digits and a unit of H, M, S, m, u, n, got another form",
+        )
     })
 }
 

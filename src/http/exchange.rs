@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use http::{HeaderMap, HeaderValue};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use super::AppState;
 use super::error::ApiError;
 use super::json::{DecodeLimits, clip};
-use super::AppState;
 use crate::batch::RunError;
 use crate::metrics::{CanaryOutcome, Held, Outcome, Spent};
 use crate::model::{Alias, Checked, Version};

@@ -148,10 +148,8 @@ impl Exchange for Received<'_> {
     ) -> Result<Written, ApiError> {
         let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
         let written = match form {
-            AnswerForm::V1(form) => {
-                v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form })
-                    .map(|body| v2::Encoded { body, json_len: None })
-            }
+            AnswerForm::V1(form) => v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form })
+                .map(|body| v2::Encoded { body, json_len: None }),
             AnswerForm::V2 { id, wanted, binary } => {
                 let (id, binary) = (id.as_deref(), *binary);
                 v2::encode(&v2::InferAnswer { model, version, id, signature, outputs, wanted, binary })

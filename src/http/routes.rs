@@ -46,7 +46,7 @@ const fn admin(method: &'static str, path: &'static str, purpose: &'static str) 
     Route { listener: Listener::Ops, method, path, needs_token: true, purpose }
 }
 
-/// Every route of both listeners.
+/// Every route of both HTTP listeners.
 pub const ROUTES: &[Route] = &[
     public("GET", "/", "The process runs, as KServe's clients of the v1 form ask."),
     public("GET", "/livez", "The process runs."),
@@ -56,6 +56,8 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/v1/models/{model}/metadata", "What the active version takes and gives."),
     public("GET", "/v1/models/{model}/versions/{version}", "One version in memory."),
     public("GET", "/v1/models/{model}/versions/{version}/metadata", "What one version takes and gives."),
+    public("GET", "/v1/models/{model}/labels/{alias}", "The version in memory under an alias."),
+    public("GET", "/v1/models/{model}/labels/{alias}/metadata", "What the version under an alias takes and gives."),
     public("POST", "/v1/models/{model}:predict", "A prediction by the active version."),
     public("POST", "/v1/models/{model}/versions/{version}:predict", "A prediction by one version."),
     public("POST", "/v1/models/{model}/labels/{alias}:predict", "A prediction by the version under an alias."),
@@ -110,6 +112,8 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("GET", "/v1/models/{model}/metadata") => get(v1::routes::metadata),
         ("GET", "/v1/models/{model}/versions/{version}") => get(v1::routes::version),
         ("GET", "/v1/models/{model}/versions/{version}/metadata") => get(v1::routes::version_metadata),
+        ("GET", "/v1/models/{model}/labels/{alias}") => get(v1::routes::alias),
+        ("GET", "/v1/models/{model}/labels/{alias}/metadata") => get(v1::routes::alias_metadata),
         ("POST", "/v1/models/{model}") => post(v1::routes::predict),
         ("POST", "/v1/models/{model}/versions/{version}") => post(v1::routes::predict_version),
         ("POST", "/v1/models/{model}/labels/{alias}") => post(v1::routes::predict_alias),

@@ -7,14 +7,8 @@ use crate::model::TensorSpec;
 use crate::slot::{Servable, Slot};
 
 /// Triton's extensions that are spoken here.
-const EXTENSIONS: [&str; 6] = [
-    "binary_tensor_data",
-    "model_configuration",
-    "model_repository",
-    "parameters",
-    "schedule_policy",
-    "statistics",
-];
+const EXTENSIONS: [&str; 6] =
+    ["binary_tensor_data", "model_configuration", "model_repository", "parameters", "schedule_policy", "statistics"];
 
 /// The server.
 #[derive(Debug, Clone, Serialize)]

@@ -1,17 +1,14 @@
-"""Every call of tritonclient and of kserve's clients against a server that serves `flights` and `iris`.
+"""Every call of tritonclient, over HTTP and gRPC, against a server that serves `flights` and `iris`.
 
     python oip_conformance.py HTTP GRPC OPS TOKEN
 
 HTTP, GRPC and OPS are host:port. Prints one line a call and fails on the first that does not do what the client promises.
 """
 
-import asyncio
-import gzip
 import json
-import struct
 import sys
+import time
 import urllib.request
-import zlib
 
 import grpc
 import numpy as np
@@ -129,29 +126,31 @@ def http_calls():
     for binary in (True, False):
         inputs = []
         for tensor_name, datatype, values in text:
-            tensor = th.InferInput(tensor_name, list(values.shape), datatype)
+            text_tensor = th.InferInput(tensor_name, list(values.shape), datatype)
             # JSON has no bytes: strings go as text.
-            strings = np.array([[v.decode() for v in row] for row in values], dtype=np.object_) if datatype == "BYTES" else values
-            tensor.set_data_from_numpy(values if binary else strings, binary_data=binary)
-            inputs.append(tensor)
+            if datatype == "BYTES" and not binary:
+                values = np.array([[value.decode() for value in row] for row in values], dtype=np.object_)
+            text_tensor.set_data_from_numpy(values, binary_data=binary)
+            inputs.append(text_tensor)
         result = client.infer(TEXT, inputs)
         answers.append([result.as_numpy(output["name"]) for output in result.get_response()["outputs"]])
     assert all(same(a, b) for a, b in zip(*answers))
     call("http infer strings")
 
     refused(client.infer, "none", [tensor_of(name)], status="404")
-    refused(client.infer, MODEL, [tensor_of("other")], status="400", part="other" if False else "inputs[0]")
+    refused(client.infer, MODEL, [tensor_of("other")], status="400", part="inputs[0]")
     bad = th.InferInput(name, [3, 5], "FP32")
     bad.set_data_from_numpy(np.zeros((3, 5), np.float32))
     refused(client.infer, MODEL, [bad], status="400", part="shape")
     refused(client.infer, MODEL, [tensor_of(name)], model_version="9", status="404")
+    refused(client.infer, MODEL, [tensor_of(name)], timeout=1, status="504")
     call("http refusals")
 
     stats = client.get_inference_statistics(MODEL)["model_stats"]
     assert [stat["version"] for stat in stats] == ["1"] and stats[0]["inference_stats"]["success"]["count"] > 10, stats
     assert stats[0]["inference_stats"]["fail"]["count"] >= 2 and stats[0]["execution_count"] > 0, stats
     assert stats[0]["last_inference"] > 1_600_000_000_000, stats
-    assert stats == client.get_inference_statistics(MODEL, "1")["model_stats"] or True
+    assert stats == client.get_inference_statistics(MODEL, "1")["model_stats"]
     assert len(client.get_inference_statistics()["model_stats"]) > 1
     call("http get_inference_statistics")
 
@@ -175,7 +174,7 @@ def http_calls():
     call("http unload_model")
     operator.load_model(MODEL, headers=ADMIN)
     assert client.is_model_ready(MODEL)
-    assert same(client.infer(MODEL, [tensor]) .as_numpy(names[0]), expected[0])
+    assert same(client.infer(MODEL, [tensor]).as_numpy(names[0]), expected[0])
     refused(operator.load_model, MODEL, headers=ADMIN, config="{}", status="400")
     refused(operator.load_model, "none", headers=ADMIN, status="404")
     call("http load_model")
@@ -242,7 +241,6 @@ def grpc_calls(names, expected):
     call("grpc async_infer")
     timed = client.infer(MODEL, [tensor], client_timeout=5.0, timeout=5_000_000, priority=1)
     assert same(timed.as_numpy(names[0]), expected[0])
-    refused(client.infer, MODEL, [tensor], timeout=-1, status="INVALID_ARGUMENT") if False else None
     call("grpc infer with timeouts")
 
     got = []
@@ -275,7 +273,7 @@ def grpc_calls(names, expected):
     bad = tg.InferInput(name, [3, 5], "FP32")
     bad.set_data_from_numpy(np.zeros((3, 5), np.float32))
     refused(client.infer, MODEL, [bad], status="INVALID_ARGUMENT", part="shape")
-    refused(client.infer, MODEL, [tensor], client_timeout=0.000001, status="DEADLINE_EXCEEDED")
+    refused(client.infer, MODEL, [tensor], timeout=1, status="DEADLINE_EXCEEDED")
     call("grpc refusals")
 
     stats = client.get_inference_statistics(MODEL).model_stats
@@ -307,7 +305,6 @@ def grpc_calls(names, expected):
 
 
 def waiting_for(condition):
-    import time
     for _ in range(3000):
         if condition():
             return
@@ -391,53 +388,8 @@ def health_and_reflection():
         call(f"grpc.reflection.{version}")
 
 
-async def kserve_calls(expected):
-    from kserve import InferInput, InferRequest, InferenceGRPCClient, InferenceRESTClient, RESTConfig
-    from kserve.protocol.infer_type import RequestedOutput
-
-    rest = InferenceRESTClient(RESTConfig(protocol="v2", retries=0))
-    base = f"http://{HTTP}"
-    assert await rest.is_server_live(base) is True
-    call("kserve REST is_server_live")
-    assert await rest.is_server_ready(base) is True
-    call("kserve REST is_server_ready")
-    assert await rest.is_model_ready(base, MODEL) is True
-    call("kserve REST is_model_ready")
-    name = th.InferenceServerClient(HTTP).get_model_metadata(MODEL)["inputs"][0]["name"]
-    for binary in (True, False):
-        tensor = InferInput(name, list(ROWS.shape), "FP32")
-        tensor.set_data_from_numpy(ROWS, binary_data=binary)
-        request = InferRequest(MODEL, [tensor], request_id="order-19", parameters={"binary_data_output": binary})
-        response = await rest.infer(base, request, model_name=MODEL)
-        assert response.id == "order-19" and same(response.outputs[0].as_numpy(), expected[0]), response
-        call(f"kserve REST infer binary={binary}")
-    v1 = InferenceRESTClient(RESTConfig(protocol="v1", retries=0))
-    assert await v1.is_server_live(base) is True
-    assert await v1.is_model_ready(base, MODEL) is True
-    answer = await v1.infer(base, {"instances": ROWS.tolist()}, model_name=MODEL)
-    assert len(answer["predictions"]) == 3
-    await v1.close()
-    await rest.close()
-    call("kserve REST v1")
-
-    client = InferenceGRPCClient(GRPC, retries=0)
-    assert await client.is_server_live() and await client.is_server_ready()
-    call("kserve gRPC is_server_live")
-    call("kserve gRPC is_server_ready")
-    assert await client.is_model_ready(MODEL)
-    call("kserve gRPC is_model_ready")
-    for binary in (True, False):
-        tensor = InferInput(name, list(ROWS.shape), "FP32")
-        tensor.set_data_from_numpy(ROWS, binary_data=binary)
-        response = await client.infer(InferRequest(MODEL, [tensor], request_id="order-20"))
-        assert response.id == "order-20" and same(response.outputs[0].as_numpy(), expected[0]), response
-        call(f"kserve gRPC infer raw={binary}")
-    await client.close()
-
-
 NAMES, EXPECTED = http_calls()
 grpc_calls(NAMES, EXPECTED)
 typed_contents(NAMES, EXPECTED)
 health_and_reflection()
-asyncio.run(kserve_calls(EXPECTED))
 print(f"{len(done)} calls passed")

@@ -3,6 +3,7 @@
 //! There is no intermediate tree. A fault names its place, what was expected and what kind of thing came; it never
 //! quotes a value.
 
+mod base64;
 mod clip;
 mod fault;
 mod key;

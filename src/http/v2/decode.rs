@@ -104,7 +104,13 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
         let Some(inputs) = inputs else { return Err(self.refuse("an object without it")) };
         let outputs = outputs.unwrap_or_else(|| all_outputs(signature));
         let RequestParameters { binary_data_output, timeout } = parameters.unwrap_or_default();
-        Ok(InferRequest { id, inputs, outputs, binary: binary_data_output.unwrap_or(false), timeout: timeout.filter(|time| !time.is_zero()) })
+        Ok(InferRequest {
+            id,
+            inputs,
+            outputs,
+            binary: binary_data_output.unwrap_or(false),
+            timeout: timeout.filter(|time| !time.is_zero()),
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<InferRequest, A::Error> {
@@ -223,7 +229,8 @@ fn all_outputs(signature: &Signature) -> Vec<Wanted> {
 fn raw_request(bytes: &[u8], signature: &Signature) -> Result<InferRequest, DecodeError> {
     let refuse = |expected: &str, got: String| DecodeError::from(Mismatch::new("body", expected, got));
     let [spec] = signature.inputs.as_slice() else {
-        let expected = "JSON before the tensors (inference-header-content-length over 0), since the model has several inputs";
+        let expected =
+            "JSON before the tensors (inference-header-content-length over 0), since the model has several inputs";
         return Err(refuse(expected, "tensors alone".to_owned()));
     };
     let behind = spec.shape.get(1..).unwrap_or_default();
@@ -236,10 +243,14 @@ fn raw_request(bytes: &[u8], signature: &Signature) -> Result<InferRequest, Deco
         Tensor::new(shape, Data::String(vec![text]))
     } else {
         let fixed = behind.iter().flatten().try_fold(1_usize, |product, &size| product.checked_mul(size));
-        let row_bytes = fixed.and_then(|fixed| fixed.checked_mul(raw::value_bytes(spec.datatype)?)).unwrap_or(usize::MAX);
+        let row_bytes =
+            fixed.and_then(|fixed| fixed.checked_mul(raw::value_bytes(spec.datatype)?)).unwrap_or(usize::MAX);
         let is_open = |dim: &&Option<usize>| dim.is_none();
         if 1 < behind.iter().filter(is_open).count() {
-            return Err(refuse("JSON before the tensor, since several of its sizes vary", "the tensor alone".to_owned()));
+            return Err(refuse(
+                "JSON before the tensor, since several of its sizes vary",
+                "the tensor alone".to_owned(),
+            ));
         }
         let open = if row_bytes == 0 { 0 } else { bytes.len() / row_bytes };
         let shape: Vec<_> = std::iter::once(1).chain(behind.iter().map(|dim| dim.unwrap_or(open))).collect();

@@ -135,7 +135,8 @@ impl TensorSeed<'_> {
                     None => members.raw = Some(map.next_value().map_err(within)?),
                 },
                 "parameters" => {
-                    let InputParameters { binary_data_size, .. } = InputParameters::read(faults, &mut map).map_err(within)?;
+                    let InputParameters { binary_data_size, .. } =
+                        InputParameters::read(faults, &mut map).map_err(within)?;
                     members.binary_len = binary_data_size;
                 }
                 _ => {
