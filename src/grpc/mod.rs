@@ -10,8 +10,13 @@ mod health;
 mod infer;
 #[rustfmt::skip]
 #[expect(
-    unnameable_types, unreachable_pub, unused_qualifications, clippy::too_many_lines,
-    clippy::allow_attributes_without_reason, reason = "this file is made from inference.proto, which has the comments"
+    unnameable_types,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::enum_variant_names,
+    clippy::too_many_lines,
+    clippy::allow_attributes_without_reason,
+    reason = "this file is made from inference.proto"
 )]
 mod inference;
 mod service;

@@ -14,7 +14,7 @@ use super::describe::all;
 use super::front::{Closing, Peer};
 use super::infer::Received;
 use super::inference::grpc_inference_service_server::GrpcInferenceService;
-#[expect(clippy::wildcard_imports, reason = "every message of the protocol is spoken here")]
+// Every message of the protocol is spoken here.
 use super::inference::*;
 use super::status::{status, timeout};
 use crate::http::exchange::{Pick, serve};

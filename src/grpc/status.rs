@@ -118,17 +118,17 @@ mod tests {
     #[test]
     fn an_error_becomes_a_code_a_text_and_its_stable_code() {
         #[track_caller]
-        fn check(error: ApiError, code: Code, stable: &str) {
-            let status = status(&error);
+        fn check(error: &ApiError, code: Code, stable: &str) {
+            let status = status(error);
             assert_eq!((status.code(), status.message()), (code, error.to_string().as_str()));
             assert_eq!(status.metadata().get(ERROR_CODE).unwrap(), stable);
         }
         let mismatch = Mismatch::new("inputs[0].shape", "one", "two");
-        check(ApiError::BadInput { face: Face::V2, mismatch }, Code::InvalidArgument, "bad_input");
-        check(ApiError::UnknownModel("x".to_owned()), Code::NotFound, "unknown_model");
-        check(ApiError::Overloaded { retry_after_s: 1 }, Code::ResourceExhausted, "overloaded");
-        check(ApiError::Unauthorized, Code::Unauthenticated, "unauthorized");
-        check(ApiError::DeadlinePassed { timeout_ms: 1 }, Code::DeadlineExceeded, "deadline_passed");
-        check(ApiError::ModelFailed, Code::Internal, "model_failed");
+        check(&ApiError::BadInput { face: Face::V2, mismatch }, Code::InvalidArgument, "bad_input");
+        check(&ApiError::UnknownModel("x".to_owned()), Code::NotFound, "unknown_model");
+        check(&ApiError::Overloaded { retry_after_s: 1 }, Code::ResourceExhausted, "overloaded");
+        check(&ApiError::Unauthorized, Code::Unauthenticated, "unauthorized");
+        check(&ApiError::DeadlinePassed { timeout_ms: 1 }, Code::DeadlineExceeded, "deadline_passed");
+        check(&ApiError::ModelFailed, Code::Internal, "model_failed");
     }
 }

@@ -6,7 +6,7 @@ pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     let padded = digits.iter().rev().take_while(|&&digit| digit == b'=').count();
     let digits = &digits[..digits.len() - padded];
     // A single digit left over is not a byte, and padding fills up to four.
-    if digits.len() % 4 == 1 || (padded != 0 && (digits.len() + padded) % 4 != 0) || 2 < padded {
+    if digits.len() % 4 == 1 || (padded != 0 && !(digits.len() + padded).is_multiple_of(4)) || 2 < padded {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);

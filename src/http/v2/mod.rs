@@ -1,5 +1,6 @@
 //! The Open Inference Protocol (v2) over HTTP: named tensors with types and shapes, as JSON or in the binary form behind it.
 
+mod bare;
 mod decode;
 mod encode;
 mod framed;
