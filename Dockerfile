@@ -49,9 +49,10 @@ COPY --from=build /out/gudgeon /gudgeon
 COPY --from=build --chown=65532:65532 /out/models /models
 ENV GUDGEON_MODELS=/models \
     GUDGEON_HTTP_ADDR=0.0.0.0:8080 \
+    GUDGEON_GRPC_ADDR=0.0.0.0:8081 \
     GUDGEON_OPS_ADDR=0.0.0.0:8082
-# 8080 predictions and probes, 8082 operations: keep the second one inside.
-EXPOSE 8080 8082
+# 8080 predictions and probes, 8081 predictions over gRPC, 8082 operations: keep the last one inside.
+EXPOSE 8080 8081 8082
 USER 65532:65532
 ENTRYPOINT ["/gudgeon"]
 CMD ["serve"]

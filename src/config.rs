@@ -94,6 +94,7 @@ settings! {
         "How often the registry is looked at for changes; where the system tells of them, they are seen at once.";
     http_addr: SocketAddr = "GUDGEON_HTTP_ADDR", loopback(8080),
         "Address for predictions and probes; port 0 takes a free one and the log says which.";
+    grpc_addr: SocketAddr = "GUDGEON_GRPC_ADDR", loopback(8081), "Address for predictions over gRPC.";
     ops_addr: SocketAddr = "GUDGEON_OPS_ADDR", loopback(8082), "Address for metrics, probes and the admin route.";
     request_timeout: Period = "GUDGEON_REQUEST_TIMEOUT", Period::from_secs(10),
         "Deadline of a prediction; a request may ask for less with x-request-timeout-ms.";

@@ -31,11 +31,14 @@ verify + child: a version is opened in a child process first
 lifecycle -> batch drift evaluation metrics model registry engine slot verify
 lifecycle + child: the gate is computed in a child process, and what was opened in this one is not taken for tried out
 trainer -> drift engine evaluation model registry tensor verify
-http -> batch drift lifecycle metrics model slot tensor
+oip -> metrics model slot tensor
+http -> batch drift lifecycle metrics model oip slot tensor
+grpc -> lifecycle metrics model oip slot tensor
+grpc + http: a prediction takes the same way whatever carries it, with the same errors, limits and request ids
 config -> -
 config + engine: the execution providers of onnxruntime are a setting, and what models are opened with is made of settings
 config + telemetry: the form of log lines is a setting, and its type belongs to the module that writes them
-app -> batch config drift engine evaluation http lifecycle metrics model registry slot telemetry tensor verify
+app -> batch config drift engine evaluation grpc http lifecycle metrics model registry slot telemetry tensor verify
 app + child: the server is told of which binary its children are
 cli -> app config evaluation registry trainer verify
 cli + child: `confined` is how a child of this binary is run
@@ -53,7 +56,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tract_onnx", &["engine"]),
     ("ort", &["engine"]),
     ("axum", &["http", "app"]),
-    ("tower", &["http"]),
+    ("tower", &["http", "grpc"]),
+    ("tonic", &["grpc"]),
+    ("tonic_prost", &["grpc"]),
+    ("tonic_health", &["grpc"]),
+    ("tonic_reflection", &["grpc"]),
     ("hyper", &["app"]),
     ("hyper_util", &["app"]),
     ("prometheus", &["metrics"]),

@@ -23,6 +23,7 @@ mod integration {
     mod lifecycle;
     mod limits;
     mod logs;
+    mod oip;
     mod operations;
     mod parity;
     mod prometheus;

@@ -36,7 +36,17 @@ impl Server {
         copy(&repository("tests/cases/models/iris_logreg"), &folder.path().join("tests/cases/models/iris_logreg"));
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_gudgeon"), folder.path().join("gudgeon")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_gudgeon"))
-            .args(["serve", "--http-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0", "--log-format", "json"])
+            .args([
+                "serve",
+                "--http-addr",
+                "127.0.0.1:0",
+                "--ops-addr",
+                "127.0.0.1:0",
+                "--grpc-addr",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ])
             .args(["--drain-delay", "0s"])
             .env("GUDGEON_ADMIN_TOKEN", TOKEN)
             .current_dir(folder.path())

@@ -20,8 +20,9 @@ use tokio::task::JoinSet;
 use super::idle::{Idle, Turns};
 use super::stall::Stalling;
 use crate::batch::Pool;
+use crate::grpc::Grpc;
 use crate::http::Front;
-use crate::metrics::{Held, Metrics};
+use crate::metrics::{Held, Listener, Metrics};
 
 /// How far a drain has come; connections watch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,10 +50,26 @@ pub(super) struct AcceptOptions {
     pub(super) drain_timeout: Duration,
 }
 
+/// What is spoken on a listener, and who answers.
+#[derive(Debug, Clone)]
+pub(super) enum Protocol {
+    Http(Front),
+    Grpc(Grpc),
+}
+
+impl Protocol {
+    fn listener(&self) -> Listener {
+        match self {
+            Self::Http(front) => front.listener(),
+            Self::Grpc(_) => Listener::Grpc,
+        }
+    }
+}
+
 /// What connections are served with.
 #[derive(Debug, Clone)]
 pub(super) struct Service {
-    pub(super) front: Front,
+    pub(super) protocol: Protocol,
     /// Connections lend it their thread.
     pub(super) pool: Arc<Pool>,
     pub(super) metrics: Arc<Metrics>,
@@ -128,25 +145,32 @@ async fn finish(mut connections: JoinSet<()>, limit: Duration) {
 }
 
 /// Waits until the phase is `wanted` or later.
-async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
+pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
     // A closed channel means that the server is gone.
     drop(phase.wait_for(|now| wanted <= *now).await);
 }
 
-struct Connection {
-    stream: TcpStream,
-    peer: SocketAddr,
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
     permit: OwnedSemaphorePermit,
-    phase: watch::Receiver<Phase>,
+    pub(super) phase: watch::Receiver<Phase>,
 }
 
 impl Connection {
     async fn serve(self, service: Service, options: AcceptOptions) {
-        let Self { stream, peer, permit, mut phase } = self;
-        let Service { front, pool, metrics } = service;
-        let _open = Held::new(&metrics.connections(front.listener()));
+        let Service { protocol, pool, metrics } = service;
+        let _open = Held::new(&metrics.connections(protocol.listener()));
         // A small answer must not wait for the next one.
-        drop(stream.set_nodelay(true));
+        drop(self.stream.set_nodelay(true));
+        match protocol {
+            Protocol::Http(front) => self.serve_http1(front, pool, options).await,
+            Protocol::Grpc(grpc) => self.serve_http2(grpc, pool, options).await,
+        }
+    }
+
+    async fn serve_http1(self, front: Front, pool: Arc<Pool>, options: AcceptOptions) {
+        let Self { stream, peer, permit, mut phase } = self;
         let turns = Turns::default();
         let (seen, begun) = (phase.clone(), turns.clone());
         let (front, begun) = (&front, &begun);

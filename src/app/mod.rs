@@ -3,6 +3,7 @@
 //! A server takes bound listeners and a shutdown future, so tests need no special mode.
 
 mod accept;
+mod http2;
 mod idle;
 mod stall;
 mod token;
@@ -15,10 +16,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use self::accept::{AcceptOptions, Phase, Service};
+use self::accept::{AcceptOptions, Phase, Protocol, Service};
 use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
+use crate::grpc::{Grpc, GrpcError};
 use crate::http::{AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
@@ -55,6 +57,9 @@ pub enum AppError {
     /// A metric is declared wrongly.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// The gRPC services cannot be set up.
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}; the system allows no more of them to this user")]
     Thread(io::Error),
@@ -75,13 +80,14 @@ fn listen_hint(source: &io::Error, flag: &str) -> String {
 pub struct Server {
     config: Config,
     http: TcpListener,
+    grpc: TcpListener,
     ops: TcpListener,
     state: Arc<AppState>,
     pool: Arc<Pool>,
 }
 
 impl Server {
-    /// Binds both listeners and opens the registry. `isolation` says where work on what nobody vouches for is done.
+    /// Binds the listeners and opens the registry. `isolation` says where work on what nobody vouches for is done.
     ///
     /// # Errors
     /// [`AppError`] says what is in the way and what to do about it.
@@ -89,6 +95,7 @@ impl Server {
         let registry =
             Registry::open(&config.models)?.with_artifact_bytes_max(config.upload_bytes_max.bytes().max(1 << 32));
         let http = listen(config.http_addr, "predictions", "--http-addr").await?;
+        let grpc = listen(config.grpc_addr, "predictions over gRPC", "--grpc-addr").await?;
         let ops = listen(config.ops_addr, "operations", "--ops-addr").await?;
         let admin_token = token::resolve(&config.admin_token)?;
         let metrics = Metrics::counting(config.monitoring)?;
@@ -120,12 +127,17 @@ impl Server {
             event_streams: EventStreams::default(),
             options: http_options(&config),
         });
-        Ok(Self { config, http, ops, state, pool })
+        Ok(Self { config, http, grpc, ops, state, pool })
     }
 
     /// The address of predictions and probes.
     pub fn http_addr(&self) -> SocketAddr {
         self.http.local_addr().unwrap_or(self.config.http_addr)
+    }
+
+    /// The address of predictions over gRPC.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc.local_addr().unwrap_or(self.config.grpc_addr)
     }
 
     /// The address of metrics, probes and the admin route.
@@ -143,8 +155,9 @@ impl Server {
         shutdown: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let (http_addr, ops_addr) = (self.http_addr(), self.ops_addr());
-        let Self { config, http, ops, state, pool } = self;
+        let (http_addr, grpc_addr, ops_addr) = (self.http_addr(), self.grpc_addr(), self.ops_addr());
+        let Self { config, http, grpc, ops, state, pool } = self;
+        let calls = Grpc::new(Arc::clone(&state))?;
         let (phase, watching) = watch::channel(Phase::Serve);
         let (ops_phase, ops_watching) = watch::channel(Phase::Serve);
         let accept = AcceptOptions {
@@ -153,13 +166,17 @@ impl Server {
             write_timeout: config.body_timeout.duration(),
             drain_timeout: config.drain_timeout.duration(),
         };
-        let service = |front| Service { front, pool: Arc::clone(&pool), metrics: Arc::clone(&state.metrics) };
-        let public = service(Front::public(Arc::clone(&state)));
-        let mut public = tokio::spawn(accept::serve(http, public, watching, accept));
-        let operations = service(Front::ops(Arc::clone(&state)));
+        let service = |protocol| Service { protocol, pool: Arc::clone(&pool), metrics: Arc::clone(&state.metrics) };
+        let public = service(Protocol::Http(Front::public(Arc::clone(&state))));
+        let mut public = tokio::spawn(accept::serve(http, public, watching.clone(), accept));
+        let mut remote = tokio::spawn(accept::serve(grpc, service(Protocol::Grpc(calls.clone())), watching, accept));
+        let operations = service(Protocol::Http(Front::ops(Arc::clone(&state))));
         let ops_accept = AcceptOptions { drain_timeout: Duration::from_secs(1), ..accept };
         let mut operations = tokio::spawn(accept::serve(ops, operations, ops_watching, ops_accept));
-        tracing::info!(%http_addr, %ops_addr, "listening on http://{http_addr} and http://{ops_addr}");
+        tracing::info!(
+            %http_addr, %grpc_addr, %ops_addr,
+            "listening on http://{http_addr}, on {grpc_addr} for gRPC and on http://{ops_addr}"
+        );
 
         let loaded = state.lifecycle.run(Lifecycle::load_all).await;
         if let Err(error) = loaded {
@@ -178,7 +195,9 @@ impl Server {
         state.readiness.set_draining();
         let drained = async {
             accept::drain(&phase, config.drain_delay.duration()).await;
+            calls.close_streams();
             joined(&mut public).await;
+            joined(&mut remote).await;
             // Metrics and probes answer to the end of the drain.
             state.event_streams.close();
             ops_phase.send_replace(Phase::Finish);

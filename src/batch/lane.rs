@@ -144,6 +144,11 @@ impl Lane {
         })
     }
 
+    /// Its limits.
+    pub fn options(&self) -> LaneOptions {
+        self.options
+    }
+
     /// Admits `inputs` and waits for the outputs until `deadline`. A caller that goes away costs nothing more: its job is
     /// dropped unrun.
     ///
@@ -181,12 +186,12 @@ impl Lane {
         if deadline <= Instant::now() {
             return Ok(Err(RunError::Deadline));
         }
-        self.version_metrics.note_wait(Duration::ZERO);
+        self.version_metrics.waited(Duration::ZERO);
         let outputs = match self.run_plan(inputs.tensors(), inputs.n_rows()) {
             Ok(outputs) => Arc::new(outputs),
             Err(error) => return Ok(Err(error)),
         };
-        self.version_metrics.note_rows(inputs.n_rows());
+        self.version_metrics.predicted(inputs.n_rows());
         if self.observer.is_some() || self.tap.as_ref().is_some_and(|tap| tap.is_open()) {
             observe_later(self, (inputs, Arc::clone(&outputs)));
         }
@@ -281,7 +286,7 @@ impl Lane {
     pub(super) fn execute(self: &Arc<Self>, worker: usize, mut jobs: Vec<Job>) {
         let started = Instant::now();
         for job in jobs.iter().filter(|job| job.rows_done == 0) {
-            self.version_metrics.note_wait(started.duration_since(job.queued));
+            self.version_metrics.waited(started.duration_since(job.queued));
         }
         if self.options.coalesce
             && let Some(job) = jobs.pop_if(|job| self.options.batch_rows_max < job.inputs.n_rows())
@@ -369,7 +374,7 @@ impl Lane {
     fn run_plan(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, RunError> {
         let started = Instant::now();
         let outputs = self.plan.run(inputs);
-        self.version_metrics.note_run(started.elapsed(), n_rows);
+        self.version_metrics.ran(started.elapsed(), n_rows);
         outputs.map_err(|error| {
             if matches!(error, EngineError::Panicked { .. }) {
                 self.metrics.count_panic();
@@ -389,7 +394,7 @@ impl Lane {
                 return None;
             }
         };
-        self.version_metrics.note_rows(inputs.n_rows());
+        self.version_metrics.predicted(inputs.n_rows());
         drop(reply.send(Ok(Arc::clone(&outputs))));
         Some((inputs, outputs))
     }

@@ -1,5 +1,6 @@
 //! Bodies: what they may be declared as, how large they may be, how long they may take.
 
+use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,8 @@ const AHEAD_BYTES_MAX: usize = 1 << 20;
 const SMALL_BYTES_MAX: usize = 64 << 10;
 /// The unit of the budget, bytes.
 const UNIT_BYTES: usize = 1 << 10;
+/// The type that most routes speak.
+const JSON: &str = "application/json";
 
 /// What all bodies that are being read or answered may take together.
 ///
@@ -37,15 +40,26 @@ impl BodyBudget {
 
 /// A body's part of the budget, until it is dropped.
 #[derive(Debug)]
-struct Share<'a> {
-    budget: Option<&'a BodyBudget>,
+pub(crate) struct Share<B = BodyBudget> {
+    budget: Option<B>,
     held: Option<OwnedSemaphorePermit>,
 }
 
-impl Share<'_> {
+impl Share {
+    /// A part of `budget`, nothing yet.
+    pub(crate) fn of(budget: BodyBudget) -> Self {
+        Self { budget: Some(budget), held: None }
+    }
+}
+
+impl<B: Borrow<BodyBudget>> Share<B> {
     /// Makes it cover a body of `n_bytes`.
-    fn grow(&mut self, n_bytes: usize) -> Result<(), ApiError> {
-        let Some(BodyBudget(units)) = self.budget.filter(|_| SMALL_BYTES_MAX < n_bytes) else { return Ok(()) };
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] where the others leave no room.
+    pub(crate) fn grow(&mut self, n_bytes: usize) -> Result<(), ApiError> {
+        let Some(budget) = self.budget.as_ref().filter(|_| SMALL_BYTES_MAX < n_bytes) else { return Ok(()) };
+        let BodyBudget(units) = budget.borrow();
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = n_bytes.div_ceil(UNIT_BYTES).saturating_sub(held);
         let more = u32::try_from(more).unwrap_or(u32::MAX);
@@ -63,27 +77,56 @@ impl Share<'_> {
 #[derive(Debug)]
 pub(super) struct ReadBody {
     pub(super) bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    held: Option<OwnedSemaphorePermit>,
 }
 
-/// Refuses a declared type that is not JSON. None is fine, and so is what `curl -d` declares.
+impl ReadBody {
+    /// The same request with `bytes`, which came out of these.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] where the other bodies leave no room for both.
+    pub(super) fn replaced(self, bytes: Bytes, budget: Option<&BodyBudget>) -> Result<Self, ApiError> {
+        let mut share = Share { budget, held: self.held };
+        share.grow(self.bytes.len() + bytes.len())?;
+        Ok(Self { bytes, held: share.held })
+    }
+}
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// JSON.
+    Json,
+    /// JSON with tensors behind it.
+    Tensors,
+}
+
+/// Refuses a declared type that is not JSON, or compressed. None is fine, and so is what `curl -d` declares.
 ///
 /// # Errors
 /// [`ApiError::MediaType`].
 pub(super) fn expect_json(headers: &HeaderMap) -> Result<(), ApiError> {
-    const EXPECTED: &str = "application/json";
-    expect_plain(headers, EXPECTED)?;
-    if headers.get(header::CONTENT_TYPE).is_some_and(|declared| declared == EXPECTED) {
+    expect_plain(headers, JSON)?;
+    expect(headers, Declared::Json)
+}
+
+/// Refuses a declared type that is not the one of `what`. None is fine, and so is what `curl -d` declares.
+///
+/// # Errors
+/// [`ApiError::MediaType`].
+pub(super) fn expect(headers: &HeaderMap, what: Declared) -> Result<(), ApiError> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|declared| declared == JSON) {
         return Ok(());
     }
-    let Some(declared) = declared_type(headers, EXPECTED)? else { return Ok(()) };
+    let Some(declared) = declared_type(headers, JSON)? else { return Ok(()) };
     let (essence, parameters) = declared.split_once(';').unwrap_or((&declared, ""));
     let essence = essence.trim();
     let is_json = matches!(essence, "application/json" | "text/json" | "application/x-www-form-urlencoded")
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+        || (what == Declared::Tensors && essence == "application/octet-stream");
     let charset = parameters.split(';').filter_map(|parameter| parameter.trim().strip_prefix("charset=")).next();
     let is_utf8 = charset.is_none_or(|charset| matches!(charset.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"));
-    if is_json && is_utf8 { Ok(()) } else { Err(ApiError::MediaType { expected: EXPECTED }) }
+    if is_json && is_utf8 { Ok(()) } else { Err(ApiError::MediaType { expected: JSON }) }
 }
 
 /// Refuses a declared type that is not plain bytes. None is fine, and so is what `curl --data-binary` declares.
@@ -168,7 +211,7 @@ pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
 struct Reading<'a> {
     declared: usize,
     bytes_max: usize,
-    share: Share<'a>,
+    share: Share<&'a BodyBudget>,
     first: Bytes,
     joined: BytesMut,
 }
@@ -224,7 +267,7 @@ impl Reading<'_> {
 
     fn into_body(self) -> ReadBody {
         let Self { first, joined, share, .. } = self;
-        ReadBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, _share: share.held }
+        ReadBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, held: share.held }
     }
 }
 

@@ -50,6 +50,10 @@ struct DecodeCase {
     request: Option<Box<RawValue>>,
     /// The body, as text, where it is no JSON.
     body: Option<String>,
+    /// What follows the JSON, as hexadecimal digits.
+    tail: Option<String>,
+    /// What the header field says of the JSON's length, where that is not its length.
+    json_length: Option<String>,
     limits: Option<Limits>,
     expect: Expect,
 }
@@ -69,6 +73,9 @@ struct Expect {
     form: Option<String>,
     id: Option<String>,
     outputs: Option<Vec<usize>>,
+    /// Which of these are wanted in the binary form.
+    binary: Option<Vec<bool>>,
+    timeout_us: Option<u128>,
     status: Option<u16>,
     code: Option<String>,
     path: Option<String>,
@@ -77,6 +84,16 @@ struct Expect {
 }
 
 impl DecodeCase {
+    /// The body with what follows its JSON, and the header field that says where.
+    fn framed(&self) -> (Vec<u8>, Option<String>) {
+        let json = self.body();
+        let hex = self.tail.as_deref().unwrap_or_default().replace(' ', "");
+        let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        let tail = (0..hex.len()).step_by(2).map(byte);
+        let length = self.json_length.clone().or_else(|| self.tail.as_ref().map(|_| json.len().to_string()));
+        (json.iter().copied().chain(tail).collect(), length)
+    }
+
     fn body(&self) -> &[u8] {
         let body = self.request.as_ref().map(|request| request.get()).or(self.body.as_deref());
         body.unwrap_or_else(|| panic!("a case has \"request\" or \"body\"")).as_bytes()
@@ -143,12 +160,19 @@ fn every_v1_body_is_read_or_refused_as_its_case_says() {
 fn every_v2_body_is_read_or_refused_as_its_case_says() {
     each_case("v2-requests", |case: &DecodeCase| {
         let signature = signature(&case.signature);
-        match v2::decode(case.body(), &signature, &case.limits()) {
+        let (body, length) = case.framed();
+        let framed = v2::Framed::of(&body, length.as_deref().map(str::as_bytes));
+        match framed.and_then(|framed| v2::decode(framed, &signature, &case.limits())) {
             Ok(request) => {
                 same("id", &case.expect.id, &request.id)?;
                 if let Some(outputs) = &case.expect.outputs {
-                    same("outputs", outputs, &request.outputs)?;
+                    same("outputs", outputs, &request.outputs.iter().map(|wanted| wanted.index).collect::<Vec<_>>())?;
                 }
+                if let Some(binary) = &case.expect.binary {
+                    let got = request.outputs.iter().map(|wanted| wanted.binary.unwrap_or(request.binary));
+                    same("binary", binary, &got.collect::<Vec<_>>())?;
+                }
+                same("timeout_us", &case.expect.timeout_us, &request.timeout.map(|time| time.as_micros()))?;
                 if case.expect.path.is_none() {
                     return case.check_inputs(&signature, &request.inputs);
                 }
@@ -170,8 +194,12 @@ struct AnswerCase {
     form: Option<String>,
     id: Option<String>,
     wanted: Option<Vec<usize>>,
+    /// Which of those are wanted in the binary form.
+    binary: Option<Vec<bool>>,
     outputs: Vec<NamedTensor>,
     answer: Value,
+    /// What follows the JSON, as hexadecimal digits.
+    tail: Option<String>,
 }
 
 impl AnswerCase {
@@ -204,6 +232,9 @@ fn every_v2_answer_is_written_as_its_case_says() {
     each_case("v2-answers", |case: &AnswerCase| {
         let (signature, outputs) = (signature(&case.signature), case.tensors());
         let wanted = case.wanted.clone().unwrap_or_else(|| (0..outputs.len()).collect());
+        let binary = |at: usize| case.binary.as_ref().map(|binary| binary[at]);
+        let wanted: Vec<_> =
+            wanted.iter().enumerate().map(|(at, &index)| v2::Wanted { index, binary: binary(at) }).collect();
         let answer = v2::InferAnswer {
             model: &model,
             version: Version::try_from(3).unwrap(),
@@ -211,7 +242,12 @@ fn every_v2_answer_is_written_as_its_case_says() {
             signature: &signature,
             outputs: &outputs,
             wanted: &wanted,
+            binary: false,
         };
-        same_answer(&case.answer, &v2::encode(&answer).unwrap())
+        let v2::Encoded { body, json_len } = v2::encode(&answer).unwrap();
+        let (json, tail) = body.split_at(json_len.unwrap_or(body.len()));
+        let tail: String = tail.iter().map(|byte| format!("{byte:02x}")).collect();
+        same("tail", &case.tail.as_deref().unwrap_or_default().replace(' ', ""), &tail)?;
+        same_answer(&case.answer, json)
     });
 }

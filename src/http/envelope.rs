@@ -19,7 +19,7 @@ const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// A request's id: the caller's where it is a sane one, else made here.
 #[derive(Debug, Clone)]
-pub(super) struct RequestId(HeaderValue);
+pub(crate) struct RequestId(HeaderValue);
 
 impl From<RequestId> for HeaderValue {
     fn from(id: RequestId) -> Self {
@@ -29,7 +29,7 @@ impl From<RequestId> for HeaderValue {
 
 impl RequestId {
     /// The id of a request that came with `given`.
-    pub(super) fn of(given: Option<&HeaderValue>) -> Self {
+    pub(crate) fn of(given: Option<&HeaderValue>) -> Self {
         let is_sane = |value: &&HeaderValue| {
             let bytes = value.as_bytes();
             let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -44,7 +44,7 @@ impl RequestId {
     }
 
     /// The id as text.
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }

@@ -44,9 +44,9 @@ pub enum ApiError {
         /// Where, what was expected, what came.
         mismatch: Mismatch,
     },
-    /// Tensors are sent in the binary form, which this build does not read.
-    #[error("{}", DecodeError::Binary)]
-    BinaryTensors,
+    /// A part of a protocol that this server does not have.
+    #[error("this server has no {0}")]
+    Absent(&'static str),
     /// No such path.
     #[error("no such route: check the path and the port")]
     UnknownRoute,
@@ -82,6 +82,9 @@ pub enum ApiError {
         /// What it speaks.
         expected: &'static str,
     },
+    /// The body is compressed in a way that is not read.
+    #[error("bodies are read as they are, or compressed with gzip or deflate")]
+    Coding,
     /// The header fields are larger than the limit.
     #[error("the header fields are larger than {limit} bytes")]
     HeadersTooLarge {
@@ -143,7 +146,7 @@ impl ApiError {
             Self::BrokenBody(_) => (StatusCode::BAD_REQUEST, "broken_body"),
             Self::BadInput { face: Face::V1, .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_input"),
             Self::BadInput { face: Face::V2, .. } => (StatusCode::BAD_REQUEST, "bad_input"),
-            Self::BinaryTensors => (StatusCode::NOT_IMPLEMENTED, "binary_tensors_unsupported"),
+            Self::Absent(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown_route"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "unknown_model"),
             Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown_version"),
@@ -151,6 +154,7 @@ impl ApiError {
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::Coding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_coding"),
             Self::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
@@ -168,7 +172,6 @@ impl ApiError {
         match error {
             DecodeError::Malformed(malformed) => Self::Malformed(malformed),
             DecodeError::BadInput(mismatch) => Self::BadInput { face, mismatch },
-            DecodeError::Binary => Self::BinaryTensors,
         }
     }
 

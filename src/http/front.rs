@@ -12,14 +12,16 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, header};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tower::ServiceExt as _;
 
 use super::envelope::{Access, RequestId, check_head};
 use super::error::{ApiError, Face};
-use super::predict::{self, Pick};
+use super::exchange::{Pick, find};
+use super::predict;
 use super::{AppState, admin, routes};
 use crate::metrics::{HttpAnswers, Listener, Metrics};
+use crate::oip::absent;
 
 /// The header field that carries a request's id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -94,7 +96,7 @@ impl Front {
         if let Some((parts, body)) = request
             && let Some((model, face)) = prediction(self.listener, parts)
         {
-            let target = predict::find(&self.state, model).map(|slot| (slot, Pick::Champion));
+            let target = find(&self.state, model).map(|slot| (slot, Pick::Champion));
             return predict::answer(&self.state, target, (&parts.headers, body), (face, Some(id))).await;
         }
         let Some((parts, body)) = request.take() else { return ApiError::Internal.into_response() };
@@ -133,8 +135,8 @@ fn with_fallbacks(listener: Listener) -> Router<Arc<AppState>> {
     routes::router(listener).fallback(unknown_route).method_not_allowed_fallback(unknown_method)
 }
 
-async fn unknown_route() -> ApiError {
-    ApiError::UnknownRoute
+async fn unknown_route(uri: Uri) -> ApiError {
+    absent::of_path(uri.path()).map_or(ApiError::UnknownRoute, ApiError::Absent)
 }
 
 async fn unknown_method() -> ApiError {

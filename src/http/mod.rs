@@ -5,8 +5,10 @@
 
 mod admin;
 mod body;
+mod coding;
 mod envelope;
 pub mod error;
+pub(crate) mod exchange;
 mod front;
 pub mod json;
 mod predict;
@@ -23,9 +25,12 @@ mod cases;
 mod properties;
 
 pub use body::BodyBudget;
+pub(crate) use body::Share;
+pub(crate) use envelope::RequestId;
 pub use error::{ApiError, Face};
 pub use front::Front;
 pub use json::DecodeLimits;
+pub(crate) use json::clip;
 pub use routes::{ROUTES, Route};
 pub use state::{AdminToken, AppState, EventStreams, HttpOptions, Readiness};
 

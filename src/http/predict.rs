@@ -1,75 +1,26 @@
-//! A prediction from its request to its answer, whatever the face: the one place where outcomes are counted.
+//! Predictions over HTTP: from a request's head and body to an answer's.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
-use tokio::runtime::{Handle, RuntimeFlavor};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
-use super::body::{self, BodyLimits, ReadBody};
+use super::body::{self, BodyLimits, Declared, ReadBody};
+use super::coding::{self, Coding};
 use super::envelope::RequestId;
 use super::error::{ApiError, Face};
-use super::json::clip;
+use super::exchange::{Asked, Exchange, Pick, heavy, serve};
+use super::json::DecodeLimits;
 use super::{AppState, json_response, v1, v2};
-use crate::batch::RunError;
-use crate::metrics::{CanaryOutcome, Held, Outcome};
-use crate::model::{Alias, Checked, Version};
-use crate::slot::{Canary, Route, Servable, Slot};
+use crate::slot::{Servable, Slot};
 use crate::tensor::Tensor;
 
 const MODEL_VERSION: HeaderName = HeaderName::from_static("x-model-version");
 const MODEL_NAME: HeaderName = HeaderName::from_static("x-model-name");
 const TIMEOUT_MS: HeaderName = HeaderName::from_static("x-request-timeout-ms");
-const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
-/// From this size on, reading and writing JSON takes longer than a runtime worker should be held.
-const HEAVY_BYTES: usize = 64 << 10;
-
-const NO_CHAMPION: ApiError = ApiError::Unavailable { reason: "the model has no active version", retry_after_s: 1 };
-
-/// Which of a model's versions is to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pick {
-    /// The active one.
-    Champion,
-    /// The one with this number.
-    Version(Version),
-    /// The one under this alias.
-    Alias(Alias),
-}
-
-impl Pick {
-    /// Who answers, decided once for all that follows: a request that names no version may go to the challenger.
-    fn route(self, slot: &Slot, headers: Option<&HeaderMap>) -> Result<Route, ApiError> {
-        match (self, headers) {
-            (Self::Champion, Some(headers)) => {
-                let key = |name: &str| headers.get(name).map(HeaderValue::as_bytes).filter(|key| !key.is_empty());
-                slot.route(key).ok_or(NO_CHAMPION)
-            }
-            // A request that did not arrive in full is nobody's test case.
-            (pick, _) => Ok(Route { servable: pick.acquire(slot)?, canary: None }),
-        }
-    }
-
-    /// The servable, acquired once for all that follows.
-    pub(super) fn acquire(self, slot: &Slot) -> Result<Arc<Servable>, ApiError> {
-        let unknown = |version: String| ApiError::UnknownVersion { model: slot.name().to_string(), version };
-        match self {
-            Self::Champion => slot.acquire().ok_or(NO_CHAMPION),
-            Self::Version(version) => slot.acquire_version(version).ok_or_else(|| unknown(version.to_string())),
-            Self::Alias(alias) => slot.acquire_alias(alias).ok_or_else(|| unknown(alias.to_string())),
-        }
-    }
-}
-
-/// The slot of the model called `name`.
-///
-/// # Errors
-/// [`ApiError::UnknownModel`].
-pub(super) fn find(state: &AppState, name: &str) -> Result<Arc<Slot>, ApiError> {
-    state.slots.find(name).ok_or_else(|| ApiError::UnknownModel(clip(name)))
-}
+const JSON_LENGTH: HeaderName = HeaderName::from_static(v2::JSON_LENGTH);
 
 /// Answers a prediction request that came by the router.
 pub(super) async fn answer_routed(
@@ -97,34 +48,16 @@ pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
             return error.into_response();
         }
     };
-    let _in_flight = Held::new(&slot.metrics().in_flight);
     let headers = request.0;
-    let received = Received::read(state, request, (face, id)).await;
-    let started = Instant::now();
-    let headers = received.is_ok().then_some(headers);
-    let Route { servable, canary } = match pick.route(&slot, headers) {
-        Ok(route) => route,
-        Err(error) => {
-            state.metrics.count_unrouted();
-            return error.into_response();
-        }
+    let served = serve(state, (&slot, pick), headers, Received::read(state, request, (face, id))).await;
+    let (servable, result) = match served {
+        Ok(served) => served,
+        Err(error) => return error.into_response(),
     };
-    let (servable, result) = match (received, canary) {
-        (Ok(received), Some(canary)) => Box::pin(try_canary(state, &received, (servable, canary), started)).await,
-        (Ok(received), None) => {
-            let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
-            let result = received.predict(state, &servable, Times { started, timeout: received.timeout }).await;
-            counted.end(&result);
-            (servable, result)
-        }
-        (Err(error), _) => {
-            let counted = Counted { servable: &servable, started, outcome: Outcome::Cancelled };
-            let result = Err(error);
-            counted.end(&result);
-            (servable, result)
-        }
+    let mut response = match result {
+        Ok(written) => written.into_response(Coding::accepted(headers)),
+        Err(error) => error.into_response(),
     };
-    let mut response = result.map_or_else(ApiError::into_response, json_response);
     let headers = response.headers_mut();
     for (name, text) in [(MODEL_VERSION, servable.version_text()), (MODEL_NAME, servable.model().as_str())] {
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -134,97 +67,26 @@ pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
     response
 }
 
-/// Lets the challenger answer, in half of the time that the request has; where it cannot, the champion does, from the
-/// request's bytes on. Gives back who answered.
-async fn try_canary(
-    state: &AppState,
-    received: &Received<'_>,
-    (challenger, canary): (Arc<Servable>, Canary),
-    started: Instant,
-) -> (Arc<Servable>, Result<Vec<u8>, ApiError>) {
-    let counted = Counted { servable: &challenger, started, outcome: Outcome::Cancelled };
-    let result = received.predict(state, &challenger, Times { started, timeout: received.timeout / 2 }).await;
-    counted.end(&result);
-    let comparison = canary.challenge.comparison();
-    if result.is_ok() {
-        comparison.note_canary(CanaryOutcome::Answered);
-        return (challenger, result);
-    }
-    let counted = Counted { servable: &canary.champion, started, outcome: Outcome::Cancelled };
-    let second = received.predict(state, &canary.champion, Times { started, timeout: received.timeout }).await;
-    counted.end(&second);
-    match (&result, &second) {
-        (_, Ok(_)) => comparison.note_canary(CanaryOutcome::Rescued),
-        // What the champion refuses too is the caller's fault, or that of the load.
-        (Err(ApiError::ModelFailed | ApiError::Internal | ApiError::DeadlinePassed { .. }), Err(_)) => {
-            comparison.note_canary(CanaryOutcome::Failed);
-        }
-        _ => {}
-    }
-    (canary.champion, second)
-}
-
-/// When a request began, and the time that it has from then on.
-#[derive(Debug, Clone, Copy)]
-struct Times {
-    started: Instant,
-    timeout: Duration,
-}
-
-impl Times {
-    fn deadline(self) -> Instant {
-        self.started + self.timeout
-    }
-
-    fn passed(self) -> ApiError {
-        ApiError::DeadlinePassed { timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX) }
-    }
-}
-
-/// Counts a request however it ends; one that is dropped on the way was cancelled.
-struct Counted<'a> {
-    servable: &'a Servable,
-    started: Instant,
-    outcome: Outcome,
-}
-
-impl Counted<'_> {
-    fn end(mut self, result: &Result<Vec<u8>, ApiError>) {
-        self.outcome = match result {
-            Ok(_) => Outcome::Ok,
-            Err(ApiError::Overloaded { .. }) => Outcome::Rejected,
-            Err(ApiError::DeadlinePassed { .. }) => Outcome::Timeout,
-            Err(ApiError::Unavailable { .. }) => Outcome::Unavailable,
-            Err(ApiError::ModelFailed | ApiError::Internal) => Outcome::Failed,
-            Err(_) => Outcome::Invalid,
-        };
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.servable.metrics().note_request(self.outcome, self.started.elapsed());
-    }
-}
-
 /// A request that has arrived in full.
 struct Received<'a> {
     body: ReadBody,
     timeout: Duration,
     face: Face,
     id: Option<&'a RequestId>,
+    /// The field that says how long the JSON is.
+    json_length: Option<&'a HeaderValue>,
 }
 
 impl<'a> Received<'a> {
     async fn read<B: HttpBody<Data = Bytes> + Unpin>(
         state: &AppState,
-        (headers, body): (&HeaderMap, &mut B),
+        (headers, body): (&'a HeaderMap, &mut B),
         (face, id): (Face, Option<&'a RequestId>),
     ) -> Result<Self, ApiError> {
-        if face == Face::V2 && headers.contains_key(HEADER_LENGTH) {
-            return Err(ApiError::BinaryTensors);
-        }
-        body::expect_json(headers)?;
+        let json_length = headers.get(JSON_LENGTH).filter(|_| face == Face::V2);
+        let declared = if json_length.is_some() { Declared::Tensors } else { Declared::Json };
+        body::expect(headers, declared)?;
+        let coding = Coding::of(headers)?;
         let options = &state.options;
         let timeout = timeout(headers, options.request_timeout, face)?;
         let limits = BodyLimits {
@@ -233,92 +95,100 @@ impl<'a> Received<'a> {
             total: Some(options.body_timeout),
             budget: Some(&state.body_budget),
         };
-        let body = body::read(headers, body, limits).await?;
-        Ok(Self { body, timeout, face, id })
-    }
-
-    async fn predict(&self, state: &AppState, servable: &Servable, times: Times) -> Result<Vec<u8>, ApiError> {
-        let failed = |error| self.failed(error, servable, times);
-        servable.check_room().map_err(failed)?;
-        if HEAVY_BYTES <= self.body.bytes.len() {
-            return Box::pin(self.predict_heavy(state, servable, times)).await;
+        let mut body = body::read(headers, body, limits).await?;
+        if let Some(coding) = coding {
+            // Boxed: most bodies come as they are.
+            body = Box::pin(coding::decoded(state, body, (coding, limits))).await?;
         }
-        let (inputs, form) = self.decode(state, servable)?;
-        let n_rows = inputs.n_rows();
-        let result = match servable.predict_here(inputs, times.deadline()) {
-            Ok(result) => result,
-            Err(inputs) => Box::pin(servable.predict(inputs, times.deadline())).await,
-        };
-        let outputs = result.map_err(failed)?;
-        encode(servable, (&outputs, n_rows), &form)
-    }
-
-    /// As [`Self::predict`]; large bodies wait for their turns at being read and written.
-    async fn predict_heavy(&self, state: &AppState, servable: &Servable, times: Times) -> Result<Vec<u8>, ApiError> {
-        let (inputs, form) = self.in_turn(state, times, || self.decode(state, servable)).await??;
-        let n_rows = inputs.n_rows();
-        let result = servable.predict(inputs, times.deadline()).await;
-        let outputs = result.map_err(|error| self.failed(error, servable, times))?;
-        self.in_turn(state, times, || encode(servable, (&outputs, n_rows), &form)).await?
-    }
-
-    fn decode(&self, state: &AppState, servable: &Servable) -> Result<(Checked, AnswerForm), ApiError> {
-        let (signature, limits) = (servable.signature(), state.options.decode_limits());
-        let decode_error = |error| ApiError::decode(self.face, error);
-        let (inputs, form) = match self.face {
-            Face::V1 => {
-                let v1::Decoded { inputs, form } =
-                    v1::decode(&self.body.bytes, signature, &limits).map_err(decode_error)?;
-                (inputs, AnswerForm::V1(form))
-            }
-            Face::V2 => {
-                let v2::InferRequest { id, inputs, outputs } =
-                    v2::decode(&self.body.bytes, signature, &limits).map_err(decode_error)?;
-                (inputs, AnswerForm::V2 { id, wanted: outputs })
-            }
-        };
-        let checked = signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })?;
-        Ok((checked, form))
-    }
-
-    /// Reads or writes large JSON in its turn, so that the cores are not shared by all such bodies at once.
-    async fn in_turn<T>(&self, state: &AppState, times: Times, work: impl FnOnce() -> T) -> Result<T, ApiError> {
-        let turn = tokio::time::timeout_at(times.deadline().into(), state.heavy_turns.acquire()).await;
-        let _turn = turn.map_err(|_| times.passed())?;
-        Ok(heavy(self.body.bytes.len(), work))
-    }
-
-    fn failed(&self, error: RunError, servable: &Servable, times: Times) -> ApiError {
-        match error {
-            RunError::QueueFull { .. } => ApiError::Overloaded { retry_after_s: 1 },
-            RunError::Deadline => times.passed(),
-            RunError::Stopped => ApiError::Unavailable { reason: "the server is stopping", retry_after_s: 1 },
-            RunError::Engine(error) => {
-                let (model, version) = (servable.model(), servable.version());
-                let request_id = self.id.map(RequestId::as_str);
-                tracing::warn!(%model, %version, request_id, %error, "{model} version {version} failed on a request");
-                ApiError::ModelFailed
-            }
-        }
+        Ok(Self { body, timeout, face, id, json_length })
     }
 }
 
-/// Writes an answer.
-fn encode(servable: &Servable, (outputs, n_rows): (&[Tensor], usize), form: &AnswerForm) -> Result<Vec<u8>, ApiError> {
-    let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
-    let written = match form {
-        AnswerForm::V1(form) => v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form }),
-        AnswerForm::V2 { id, wanted } => {
-            v2::encode(&v2::InferAnswer { model, version, id: id.as_deref(), signature, outputs, wanted })
+impl Exchange for Received<'_> {
+    type Form = AnswerForm;
+    type Answer = Written;
+
+    fn n_bytes(&self) -> usize {
+        self.body.bytes.len()
+    }
+
+    fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        self.id.map(RequestId::as_str)
+    }
+
+    fn read(&self, servable: &Servable, limits: &DecodeLimits) -> Result<Asked<AnswerForm>, ApiError> {
+        let signature = servable.signature();
+        let decode_error = |error| ApiError::decode(self.face, error);
+        let (inputs, form, timeout) = match self.face {
+            Face::V1 => {
+                let v1::Decoded { inputs, form } =
+                    v1::decode(&self.body.bytes, signature, limits).map_err(decode_error)?;
+                (inputs, AnswerForm::V1(form), None)
+            }
+            Face::V2 => {
+                let framed = v2::Framed::of(&self.body.bytes, self.json_length.map(HeaderValue::as_bytes));
+                let v2::InferRequest { id, inputs, outputs, binary, timeout } =
+                    framed.and_then(|framed| v2::decode(framed, signature, limits)).map_err(decode_error)?;
+                (inputs, AnswerForm::V2 { id, wanted: outputs, binary }, timeout)
+            }
+        };
+        let inputs = signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })?;
+        Ok(Asked { inputs, form, timeout })
+    }
+
+    fn write(
+        &self,
+        servable: &Servable,
+        (outputs, n_rows): (&[Tensor], usize),
+        form: &AnswerForm,
+    ) -> Result<Written, ApiError> {
+        let (model, version, signature) = (servable.model(), servable.version(), servable.signature());
+        let written = match form {
+            AnswerForm::V1(form) => v1::encode(&v1::Answer { model, version, signature, outputs, n_rows, form: *form })
+                .map(|body| v2::Encoded { body, json_len: None }),
+            AnswerForm::V2 { id, wanted, binary } => {
+                let (id, binary) = (id.as_deref(), *binary);
+                v2::encode(&v2::InferAnswer { model, version, id, signature, outputs, wanted, binary })
+            }
+        };
+        written.map(Written).map_err(|_| ApiError::Internal)
+    }
+}
+
+/// An answer's body.
+struct Written(v2::Encoded);
+
+impl Written {
+    fn into_response(self, accepted: Option<Coding>) -> Response {
+        let v2::Encoded { body, json_len } = self.0;
+        let n_bytes = body.len();
+        let coding = accepted.filter(|_| coding::BYTES_MIN <= n_bytes);
+        let body = match coding {
+            Some(coding) => heavy(n_bytes, || coding.encoded(&body)),
+            None => body,
+        };
+        let mut response = json_response(body);
+        let headers = response.headers_mut();
+        if let Some(json_len) = json_len {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            headers.insert(JSON_LENGTH, HeaderValue::from(json_len));
         }
-    };
-    written.map_err(|_| ApiError::Internal)
+        if let Some(coding) = coding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+            headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        }
+        response
+    }
 }
 
 /// How a request wants its answer written.
 enum AnswerForm {
     V1(v1::Form),
-    V2 { id: Option<String>, wanted: Vec<usize> },
+    V2 { id: Option<String>, wanted: Vec<v2::Wanted>, binary: bool },
 }
 
 /// The time that a request has: the server's, or less where the caller says so.
@@ -331,11 +201,4 @@ fn timeout(headers: &HeaderMap, timeout_max: Duration, face: Face) -> Result<Dur
         ApiError::BadInput { face, mismatch }
     })?;
     Ok(Duration::from_millis(millis).min(timeout_max))
-}
-
-/// Runs `work` where it may take long without holding up the requests that share this worker.
-pub(super) fn heavy<T>(n_bytes: usize, work: impl FnOnce() -> T) -> T {
-    let has_other_workers =
-        || Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if HEAVY_BYTES <= n_bytes && has_other_workers() { tokio::task::block_in_place(work) } else { work() }
 }

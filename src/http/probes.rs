@@ -8,13 +8,18 @@ use http::{HeaderValue, header};
 use serde_json::json;
 
 use super::error::ApiError;
-use super::predict::heavy;
+use super::exchange::heavy;
 use super::{AppState, json_response, json_value};
 use crate::metrics::CONTENT_TYPE;
 
 /// The process runs. It never depends on a model.
 pub(super) async fn live() -> Response {
     json_value(&json!({ "live": true }))
+}
+
+/// As [`live`], in the words of KServe's v1 protocol.
+pub(super) async fn alive() -> Response {
+    json_value(&json!({ "status": "alive" }))
 }
 
 /// Requests should be sent here.

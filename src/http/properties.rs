@@ -81,13 +81,32 @@ proptest! {
         let outputs = [Tensor::new(vec![2, 3], data).unwrap()];
         let model: ModelName = "m".parse().unwrap();
         let answer = v2::InferAnswer {
-            model: &model, version: Version::FIRST, id: Some(&id), signature: &signature, outputs: &outputs, wanted: &[0],
+            model: &model, version: Version::FIRST, id: Some(&id), signature: &signature, outputs: &outputs,
+            wanted: &[v2::Wanted { index: 0, binary: None }], binary: false,
         };
-        let text = String::from_utf8(v2::encode(&answer).unwrap()).unwrap();
+        let text = String::from_utf8(v2::encode(&answer).unwrap().body).unwrap();
         let body = text.replacen("\"outputs\":[{\"name\":\"x\"", "\"inputs\":[{\"name\":\"x\"", 1);
         prop_assume!(body.matches("\"inputs\":[{\"name\":\"x\"").count() == 1);
-        let request = v2::decode(body.as_bytes(), &signature, &DecodeLimits::default()).unwrap();
+        let request = v2::decode(v2::Framed::json(body.as_bytes()), &signature, &DecodeLimits::default()).unwrap();
         prop_assert_eq!(request.id, Some(id));
+        prop_assert!(same(request.inputs[0].tensor.data(), outputs[0].data()));
+    }
+
+    #[test]
+    fn a_binary_v2_answer_read_as_a_request_has_the_same_values(data in data()) {
+        let signature = echo(data.dtype(), 3);
+        let outputs = [Tensor::new(vec![2, 3], data).unwrap()];
+        let model: ModelName = "m".parse().unwrap();
+        let answer = v2::InferAnswer {
+            model: &model, version: Version::FIRST, id: None, signature: &signature, outputs: &outputs,
+            wanted: &[v2::Wanted { index: 0, binary: None }], binary: true,
+        };
+        let v2::Encoded { mut body, json_len } = v2::encode(&answer).unwrap();
+        let json = String::from_utf8(body[..json_len.unwrap()].to_vec()).unwrap();
+        let json = json.replacen("\"outputs\":[", "\"inputs\":[", 1);
+        body.splice(..json_len.unwrap(), json.bytes());
+        let framed = v2::Framed::of(&body, Some(json.len().to_string().as_bytes())).unwrap();
+        let request = v2::decode(framed, &signature, &DecodeLimits::default()).unwrap();
         prop_assert!(same(request.inputs[0].tensor.data(), outputs[0].data()));
     }
 
@@ -96,7 +115,7 @@ proptest! {
         let signature = echo(data.dtype(), 3);
         let named = NamedTensor { name: "x".to_owned(), tensor: Tensor::new(vec![2, 3], data).unwrap() };
         let body = serde_json::to_vec(&serde_json::json!({ "inputs": [named] })).unwrap();
-        let request = v2::decode(&body, &signature, &DecodeLimits::default()).unwrap();
+        let request = v2::decode(v2::Framed::json(&body), &signature, &DecodeLimits::default()).unwrap();
         prop_assert!(same(request.inputs[0].tensor.data(), named.tensor.data()));
     }
 
@@ -120,8 +139,11 @@ fn decode_all(body: &[u8]) {
         if let Ok(decoded) = v1::decode(body, &signature, &DecodeLimits::default()) {
             signature.check(decoded.inputs).unwrap();
         }
-        if let Ok(request) = v2::decode(body, &signature, &DecodeLimits::default()) {
-            drop(signature.check(request.inputs));
+        for json_length in [None, Some("0"), Some("2"), Some("80")] {
+            let framed = v2::Framed::of(body, json_length.map(str::as_bytes));
+            if let Ok(request) = framed.and_then(|framed| v2::decode(framed, &signature, &DecodeLimits::default())) {
+                drop(signature.check(request.inputs));
+            }
         }
     }
 }

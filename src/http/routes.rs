@@ -46,8 +46,9 @@ const fn admin(method: &'static str, path: &'static str, purpose: &'static str) 
     Route { listener: Listener::Ops, method, path, needs_token: true, purpose }
 }
 
-/// Every route of both listeners.
+/// Every route of both HTTP listeners.
 pub const ROUTES: &[Route] = &[
+    public("GET", "/", "The process runs, as KServe's clients of the v1 form ask."),
     public("GET", "/livez", "The process runs."),
     public("GET", "/readyz", "Requests should be sent here."),
     public("GET", "/v1/models", "The models by name."),
@@ -55,6 +56,8 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/v1/models/{model}/metadata", "What the active version takes and gives."),
     public("GET", "/v1/models/{model}/versions/{version}", "One version in memory."),
     public("GET", "/v1/models/{model}/versions/{version}/metadata", "What one version takes and gives."),
+    public("GET", "/v1/models/{model}/labels/{alias}", "The version in memory under an alias."),
+    public("GET", "/v1/models/{model}/labels/{alias}/metadata", "What the version under an alias takes and gives."),
     public("POST", "/v1/models/{model}:predict", "A prediction by the active version."),
     public("POST", "/v1/models/{model}/versions/{version}:predict", "A prediction by one version."),
     public("POST", "/v1/models/{model}/labels/{alias}:predict", "A prediction by the version under an alias."),
@@ -62,10 +65,15 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/v2/health/live", "The process runs."),
     public("GET", "/v2/health/ready", "Every model is ready."),
     public("GET", "/v2/models/{model}", "What the active version takes and gives."),
+    public("GET", "/v2/models/stats", "How often each version in memory answered, and where the time went."),
     public("GET", "/v2/models/{model}/ready", "The model is ready."),
+    public("GET", "/v2/models/{model}/config", "The active version's configuration, in Triton's form."),
+    public("GET", "/v2/models/{model}/stats", "How often the active version answered, and where the time went."),
     public("POST", "/v2/models/{model}/infer", "A prediction by the active version."),
     public("GET", "/v2/models/{model}/versions/{version}", "What one version takes and gives."),
     public("GET", "/v2/models/{model}/versions/{version}/ready", "The version is in memory."),
+    public("GET", "/v2/models/{model}/versions/{version}/config", "One version's configuration."),
+    public("GET", "/v2/models/{model}/versions/{version}/stats", "How often one version answered."),
     public("POST", "/v2/models/{model}/versions/{version}/infer", "A prediction by one version."),
     public("POST", "/v2/repository/index", "The versions in memory, with their state."),
     ops("GET", "/livez", "The process runs."),
@@ -84,6 +92,9 @@ pub const ROUTES: &[Route] = &[
     admin("POST", "/admin/models/{model}/versions", "Registers a graph as a new version."),
     admin("GET", "/admin/models/{model}/versions/{version}", "One version with its manifest."),
     admin("POST", "/admin/models/{model}/versions/{version}:verify", "Tries a version out."),
+    admin("POST", "/v2/repository/index", "The versions in memory, with their state."),
+    admin("POST", "/v2/repository/models/{model}/load", "Takes a model up into memory."),
+    admin("POST", "/v2/repository/models/{model}/unload", "Takes a model out of memory."),
     admin("GET", "/admin/operations", "What this server was asked to do."),
     admin("GET", "/admin/operations/{id}", "One operation."),
     admin("GET", "/admin/operations/{id}/events", "The steps of an operation as they come."),
@@ -92,6 +103,7 @@ pub const ROUTES: &[Route] = &[
 /// What answers a method on a pattern. Paths that differ in their verb alone share one.
 fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
     Some(match (method, pattern) {
+        ("GET", "/") => get(probes::alive),
         ("GET", "/livez") => get(probes::live),
         ("GET", "/readyz") => get(probes::ready),
         ("GET", "/metrics") => get(probes::metrics),
@@ -100,6 +112,8 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("GET", "/v1/models/{model}/metadata") => get(v1::routes::metadata),
         ("GET", "/v1/models/{model}/versions/{version}") => get(v1::routes::version),
         ("GET", "/v1/models/{model}/versions/{version}/metadata") => get(v1::routes::version_metadata),
+        ("GET", "/v1/models/{model}/labels/{alias}") => get(v1::routes::alias),
+        ("GET", "/v1/models/{model}/labels/{alias}/metadata") => get(v1::routes::alias_metadata),
         ("POST", "/v1/models/{model}") => post(v1::routes::predict),
         ("POST", "/v1/models/{model}/versions/{version}") => post(v1::routes::predict_version),
         ("POST", "/v1/models/{model}/labels/{alias}") => post(v1::routes::predict_alias),
@@ -112,7 +126,14 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("GET", "/v2/models/{model}/versions/{version}") => get(v2::routes::version),
         ("GET", "/v2/models/{model}/versions/{version}/ready") => get(v2::routes::version_ready),
         ("POST", "/v2/models/{model}/versions/{version}/infer") => post(v2::routes::infer_version),
-        ("POST", "/v2/repository/index") => post(v2::routes::index),
+        ("GET", "/v2/models/stats") => get(v2::routes::all_stats),
+        ("GET", "/v2/models/{model}/config") => get(v2::routes::config),
+        ("GET", "/v2/models/{model}/stats") => get(v2::routes::stats),
+        ("GET", "/v2/models/{model}/versions/{version}/config") => get(v2::routes::version_config),
+        ("GET", "/v2/models/{model}/versions/{version}/stats") => get(v2::routes::version_stats),
+        ("POST", "/v2/repository/index") => post(v2::repository::index),
+        ("POST", "/v2/repository/models/{model}/load") => post(v2::repository::load),
+        ("POST", "/v2/repository/models/{model}/unload") => post(v2::repository::unload),
         ("GET", "/admin/models") => get(admin::models),
         ("GET", "/admin/models/{model}") => get(admin::model),
         ("POST", "/admin/models/{model}") => post(admin::steer),
@@ -151,8 +172,9 @@ mod tests {
     fn every_route_of_the_table_has_a_handler_and_admin_ones_want_the_token() {
         for route in ROUTES {
             assert!(handler(route.method, route.pattern()).is_some(), "{} {}", route.method, route.path);
-            assert_eq!(route.needs_token, route.path.starts_with("/admin"), "{}", route.path);
-            assert!(!route.needs_token || route.listener == Listener::Ops, "{}", route.path);
+            let changes = admin::is_guarded(route.path);
+            assert_eq!(route.needs_token, changes && route.listener == Listener::Ops, "{}", route.path);
+            assert!(!changes || route.needs_token || route.path == "/v2/repository/index", "{}", route.path);
         }
     }
 }

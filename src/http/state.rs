@@ -36,7 +36,7 @@ impl HttpOptions {
     }
 }
 
-/// What the routes reach; shared by both listeners.
+/// What the routes and calls reach; shared by all listeners.
 #[derive(Debug)]
 pub struct AppState {
     /// Where requests find their model.

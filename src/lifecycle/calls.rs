@@ -50,9 +50,14 @@ impl Lifecycle {
     fn permits_for(&self, kind: Kind) -> &Permits {
         match kind {
             Kind::Register | Kind::Verify => &self.trial_permits,
-            Kind::Activate | Kind::Rollback | Kind::Challenge | Kind::Withdraw | Kind::Prune | Kind::Follow => {
-                &self.permits
-            }
+            Kind::Activate
+            | Kind::Rollback
+            | Kind::Challenge
+            | Kind::Withdraw
+            | Kind::Prune
+            | Kind::Load
+            | Kind::Unload
+            | Kind::Follow => &self.permits,
         }
     }
 

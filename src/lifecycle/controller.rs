@@ -1,7 +1,7 @@
 //! The controller of every model's lifecycle: what it reaches, its threads and its locks. What it does lies beside it: `start`,
 //! `queries`, `trial`, `steer`. None of them holds a "what next": `policy` decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::oneshot;
@@ -59,6 +59,8 @@ pub struct Lifecycle {
     locks: Mutex<BTreeMap<ModelName, Arc<Mutex<()>>>>,
     /// Why a model that should serve does not.
     problems: Mutex<BTreeMap<ModelName, String>>,
+    /// Models that were taken out of memory.
+    pub(super) left_out: Mutex<BTreeSet<ModelName>>,
     pub(super) permits: Permits,
     pub(super) trial_permits: Permits,
     pub(super) reaper: Reaper,
@@ -91,6 +93,7 @@ impl Lifecycle {
             metrics,
             locks: Mutex::default(),
             problems: Mutex::default(),
+            left_out: Mutex::default(),
             permits: Permits::new(OPERATIONS_MAX),
             trial_permits: Permits::new(TRIALS_MAX),
             gate,

@@ -191,6 +191,9 @@ impl Lifecycle {
     }
 
     fn look_at(self: &Arc<Self>, model: &ModelName) {
+        if self.is_left_out(model) {
+            return;
+        }
         let present = self.present(model);
         let (wanted, only) = match self.wanted(model, present, false) {
             Ok(known) => known,
@@ -320,6 +323,9 @@ impl Lifecycle {
 
     /// Brings memory to what the registry says. The caller holds the model's lock.
     pub(super) fn converge(&self, model: &ModelName, is_start: bool) -> Result<(), LifecycleError> {
+        if self.is_left_out(model) {
+            return Ok(());
+        }
         let present = self.present(model);
         let (wanted, only) = self.wanted(model, present, is_start)?;
         match policy::converge(wanted, present, only) {

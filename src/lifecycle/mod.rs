@@ -16,6 +16,7 @@ mod examined;
 mod gate;
 mod lineup;
 mod load;
+mod memory;
 mod model_policy;
 mod operations;
 mod permits;

@@ -42,6 +42,10 @@ pub enum Kind {
     Withdraw,
     /// Versions are removed.
     Prune,
+    /// The model is taken up into memory.
+    Load,
+    /// It is taken out of memory.
+    Unload,
     /// The server follows a change of the registry that was made elsewhere.
     Follow,
 }

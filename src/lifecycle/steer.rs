@@ -184,6 +184,7 @@ impl Lifecycle {
 
     /// Makes `champion` the champion; the versions beside it are those that `aliases` name, as far as they are in memory.
     pub(super) fn swap(&self, slot: &Slot, champion: Arc<Servable>, aliases: &Aliases) {
+        self.left_out().remove(slot.name());
         let lineup = slot.lineup();
         let find = |version| lineup.version(version).cloned();
         let arranged = self.arranged(slot, champion, find, aliases);

@@ -6,10 +6,12 @@
 
 mod challenger;
 mod drift;
+mod statistics;
 mod version;
 
 pub use challenger::ChallengerMetrics;
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
+pub use statistics::{Counted, Spent, Statistics, Total};
 pub use version::VersionMetrics;
 
 use std::collections::BTreeMap;
@@ -159,6 +161,8 @@ label! {
     Listener {
         /// Predictions and probes.
         Http = "http",
+        /// Predictions over gRPC.
+        Grpc = "grpc",
         /// Operations: metrics, probes, admin.
         Ops = "ops",
     }
@@ -431,6 +435,7 @@ impl Metrics {
             inference_duration: self.inference_duration.with_label_values(&labels),
             batch_rows: self.batch_rows.with_label_values(&labels),
             rows: self.rows.with_label_values(&labels),
+            statistics: Arc::default(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! One version's series, resolved once at load.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter};
 
-use super::Outcome;
+use super::{Outcome, Spent, Statistics};
 
 /// What a version has done, in counters and times.
 #[derive(Debug, Clone)]
@@ -16,37 +17,51 @@ pub struct VersionMetrics {
     pub(super) inference_duration: Histogram,
     pub(super) batch_rows: Histogram,
     pub(super) rows: IntCounter,
+    pub(super) statistics: Arc<Statistics>,
 }
 
 impl VersionMetrics {
-    /// A request ended in `outcome`, so long after its arrival.
-    pub fn note_request(&self, outcome: Outcome, time: Duration) {
+    /// A request ended in `outcome`.
+    pub fn ended(&self, outcome: Outcome, spent: Spent) {
         if self.is_on {
+            let time = spent.ended.saturating_duration_since(spent.started);
             self.requests[outcome as usize].inc();
             self.request_duration.observe(time.as_secs_f64());
+            match outcome {
+                Outcome::Ok => self.statistics.answered(spent),
+                _ => self.statistics.failed(time),
+            }
         }
     }
 
-    /// A request waited so long for a compute thread.
-    pub fn note_wait(&self, time: Duration) {
+    /// A request waited for a compute thread for `time`.
+    pub fn waited(&self, time: Duration) {
         if self.is_on {
             self.queue_duration.observe(time.as_secs_f64());
+            self.statistics.waited(time);
         }
     }
 
-    /// The model ran once, over `n_rows` rows.
-    pub fn note_run(&self, time: Duration, n_rows: usize) {
+    /// The model ran for `time` on `n_rows` rows.
+    pub fn ran(&self, time: Duration, n_rows: usize) {
         if self.is_on {
             self.inference_duration.observe(time.as_secs_f64());
             self.batch_rows.observe(f64::from(u32::try_from(n_rows).unwrap_or(u32::MAX)));
+            self.statistics.ran(time, n_rows);
         }
     }
 
-    /// `n_rows` rows were answered.
-    pub fn note_rows(&self, n_rows: usize) {
+    /// A request of `n_rows` rows got its outputs.
+    pub fn predicted(&self, n_rows: usize) {
         if self.is_on {
             self.rows.inc_by(n_rows as u64);
+            self.statistics.predicted(n_rows);
         }
+    }
+
+    /// What the Open Inference Protocol tells, since this copy of the version was loaded.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// Requests that ended in `outcome`.

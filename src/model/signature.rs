@@ -234,6 +234,15 @@ impl Signature {
         self.features.iter().enumerate().find(|(_, feature)| feature.name == name)
     }
 
+    /// Whether a caller may leave the input of `spec` out: all of its features are optional, and its type can say so.
+    pub fn may_be_left_out(&self, spec: &TensorSpec) -> bool {
+        let mut features = self.features.iter().filter(|feature| feature.input == spec.name).peekable();
+        features.peek().is_some()
+            && features.all(|feature| feature.optional)
+            && spec.datatype.holds_missing()
+            && spec.row_len().is_some()
+    }
+
     fn input_names(&self) -> String {
         let names: Vec<_> = self.inputs.iter().map(|spec| spec.name.as_str()).collect();
         format!("one of {}", names.join(", "))
@@ -246,9 +255,7 @@ impl Signature {
 
     /// The tensor that stands for an input that was left out: all missing. `None` where it may not be left out.
     fn absent(&self, spec: &TensorSpec, n_rows: usize) -> Option<Tensor> {
-        let mut features = self.features.iter().filter(|feature| feature.input == spec.name).peekable();
-        features.peek()?;
-        if !features.all(|feature| feature.optional) {
+        if !self.may_be_left_out(spec) {
             return None;
         }
         let n_values = n_rows.checked_mul(spec.row_len()?)?;

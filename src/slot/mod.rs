@@ -71,6 +71,14 @@ impl Lineup {
         [&self.champion, &self.challenger, &self.previous].into_iter().flatten()
     }
 
+    /// The numbers of all servables, ascending, each once.
+    pub fn versions(&self) -> Vec<Version> {
+        let mut versions: Vec<_> = self.iter().map(|servable| servable.version()).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions
+    }
+
     /// The servable of `version`, whatever its alias.
     pub fn version(&self, version: Version) -> Option<&Arc<Servable>> {
         self.iter().find(|servable| servable.version() == version)

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Monitor;
 use super::feed::Tapped;
-use crate::batch::{Lane, Outputs, RunError};
+use crate::batch::{Lane, LaneOptions, Outputs, RunError};
 use crate::engine::{EngineError, Plan};
 use crate::metrics::VersionMetrics;
 use crate::model::{Checked, Digest, Head, Manifest, ModelName, Signature, Version};
@@ -90,6 +90,11 @@ impl Servable {
     /// The version's metrics.
     pub fn metrics(&self) -> &VersionMetrics {
         &self.parts.metrics
+    }
+
+    /// The limits of its queue.
+    pub fn lane_options(&self) -> LaneOptions {
+        self.parts.lane.options()
     }
 
     /// The drift monitor.

@@ -30,6 +30,15 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
+/// A Python with the packages of tests/requirements-oip.txt: the protocol's clients.
+#[expect(clippy::disallowed_methods, reason = "scripts/test says where the tools are")]
+pub(crate) fn oip_python() -> PathBuf {
+    let named = std::env::var("GUDGEON_TEST_OIP_PYTHON").map(PathBuf::from);
+    let python = named.unwrap_or_else(|_| repository("target/test-venv-oip/bin/python"));
+    assert!(python.exists(), "no Python at {}: run scripts/test, which installs what the tests need", python.display());
+    python
+}
+
 /// Runs the binary; gives back its exit code, standard output and standard error.
 pub(crate) fn gudgeon(arguments: &[&str]) -> (i32, String, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_gudgeon")).args(arguments).output().unwrap();
@@ -107,6 +116,8 @@ fn copy(from: &Path, to: &Path, wanted: &dyn Fn(&str) -> bool) {
 pub(crate) struct TestServer {
     pub(crate) registry: Arc<TestRegistry>,
     pub(crate) http: String,
+    /// Host and port.
+    pub(crate) grpc: String,
     pub(crate) ops: String,
     pub(crate) client: Client,
     shutdown: Arc<Notify>,
@@ -133,15 +144,17 @@ impl TestServer {
         };
         let mut config = raw.check().unwrap();
         config.http_addr = "127.0.0.1:0".parse().unwrap();
+        config.grpc_addr = "127.0.0.1:0".parse().unwrap();
         config.ops_addr = "127.0.0.1:0".parse().unwrap();
         config.drain_delay = Period::from_millis(0);
         change(&mut config);
         let server = Server::bind(config, isolation).await.unwrap();
         let (http, ops) = (format!("http://{}", server.http_addr()), format!("http://{}", server.ops_addr()));
+        let grpc = server.grpc_addr().to_string();
         let shutdown = Arc::new(Notify::new());
         let asked = Arc::clone(&shutdown);
         let task = tokio::spawn(server.run(async move { asked.notified().await }, std::future::pending()));
-        let server = Self { registry, http, ops, client: Client::new(), shutdown, task };
+        let server = Self { registry, http, grpc, ops, client: Client::new(), shutdown, task };
         server.until_ready().await;
         server
     }

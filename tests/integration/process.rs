@@ -17,7 +17,17 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn start(registry: &TestRegistry, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gudgeon"))
-            .args(["serve", "--http-addr", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0", "--drain-delay", "0s"])
+            .args([
+                "serve",
+                "--http-addr",
+                "127.0.0.1:0",
+                "--ops-addr",
+                "127.0.0.1:0",
+                "--grpc-addr",
+                "127.0.0.1:0",
+                "--drain-delay",
+                "0s",
+            ])
             .args(["--log-format", "json", "--log", "info,gudgeon::access=debug"])
             .args(arguments)
             .arg("--models")

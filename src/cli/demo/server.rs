@@ -36,7 +36,19 @@ impl Server {
         let http = address(args.http_addr, USUAL_HTTP);
         let ops = address(args.ops_addr, USUAL_OPS);
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--http-addr", &http, "--ops-addr", &ops, "--drain-delay", "0s", "--log-format", "json"])
+            .args([
+                "serve",
+                "--http-addr",
+                &http,
+                "--ops-addr",
+                &ops,
+                "--grpc-addr",
+                "127.0.0.1:0",
+                "--drain-delay",
+                "0s",
+                "--log-format",
+                "json",
+            ])
             .arg("--models")
             .arg(models)
             .arg("--admin-token-file")

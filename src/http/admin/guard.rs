@@ -1,7 +1,7 @@
 //! Who may reach the admin routes: the bearer of the token, from a page of this server or from no page at all.
 //!
-//! The guard stands before the router and looks at the path alone, so that it covers every method and every path under
-//! `/admin`, those that do not exist included.
+//! The guard stands before the router of the operations port and looks at the path alone, so that it covers every method and
+//! every path under `/admin` or the protocol's `repository`, those that do not exist included.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::http::error::ApiError;
 
 /// Lets a request through that is not for the admin routes, or may be.
 pub(in crate::http) async fn guard(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    if is_admin(request.uri().path())
+    if is_guarded(request.uri().path())
         && let Err(error) = admit(&state, &request)
     {
         return error.into_response();
@@ -68,12 +68,13 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), ApiError> {
     if matches!(site, None | Some(b"same-origin" | b"none")) { Ok(()) } else { Err(FOREIGN) }
 }
 
-/// Whether any reading of `path` lies under `/admin`: percent-encoded, with more slashes, dots or in other case.
-fn is_admin(path: &str) -> bool {
+/// Whether any reading of `path` lies under `/admin` or `/v2/repository`: percent-encoded, with more slashes, dots or in other
+/// case.
+pub(in crate::http) fn is_guarded(path: &str) -> bool {
     let decoded = decoded(path.as_bytes());
     let is_part = |part: &&[u8]| !matches!(part, [] | [b'.']);
     let mut parts = decoded.split(|byte| matches!(byte, b'/' | b'\\')).filter(is_part);
-    parts.any(|part| part.eq_ignore_ascii_case(b"admin"))
+    parts.any(|part| part.eq_ignore_ascii_case(b"admin") || part.eq_ignore_ascii_case(b"repository"))
 }
 
 /// `path` with every `%XX` replaced, twice over.
@@ -118,11 +119,13 @@ mod tests {
             "/./admin",
             "\\admin",
             "/admin%2fmodels",
+            "/v2/repository/models/flights/load",
+            "/v2/Repository/index",
         ] {
-            assert!(is_admin(path), "{path}");
+            assert!(is_guarded(path), "{path}");
         }
         for path in ["/", "/metrics", "/livez", "/administrator", "/v1/models/admins", "/%", "/%zz"] {
-            assert!(!is_admin(path), "{path}");
+            assert!(!is_guarded(path), "{path}");
         }
     }
 

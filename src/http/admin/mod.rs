@@ -3,7 +3,7 @@
 pub(super) mod challenger;
 mod guard;
 mod history;
-mod operations;
+pub(super) mod operations;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use serde_json::json;
 
 use super::body::{self, BodyLimits};
 use super::error::{ApiError, Face};
+use super::exchange::{Pick, find, heavy};
 use super::json::clip;
-use super::predict::{Pick, find, heavy};
 use super::segments::{Segments, before_verb, verb, without_verb};
 use super::{AppState, json_value, parse_small};
 use crate::drift::WindowReport;
@@ -25,6 +25,8 @@ use crate::lifecycle::{Actor, Ask, Call, Force, Kind, Lifecycle, Prune, Tracked,
 use crate::model::{Digest, Manifest, Mismatch, ModelName, Version};
 
 pub(super) use guard::guard;
+#[cfg(test)]
+pub(super) use guard::is_guarded;
 pub(super) use history::history;
 pub(super) use operations::{events, operation, operations};
 
@@ -32,7 +34,7 @@ pub(super) use operations::{events, operation, operations};
 const COMMAND_BYTES_MAX: usize = 64 << 10;
 const VERBS: [&str; 5] = ["activate", "rollback", "challenge", "withdraw", "prune"];
 
-fn model_name(name: &str) -> Result<ModelName, ApiError> {
+pub(super) fn model_name(name: &str) -> Result<ModelName, ApiError> {
     name.parse().map_err(|_| ApiError::UnknownModel(clip(name)))
 }
 
@@ -41,7 +43,7 @@ fn version_number(model: &ModelName, version: &str) -> Result<Version, ApiError>
 }
 
 /// Who asks: the name that the client gives, the address that it has, its key for the request.
-fn actor(parts: &Parts) -> Result<Actor, ApiError> {
+pub(super) fn actor(parts: &Parts) -> Result<Actor, ApiError> {
     let who = parts.headers.get("x-gudgeon-actor").and_then(|who| who.to_str().ok()).filter(|who| !who.is_empty());
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     Ok(Actor {

@@ -20,7 +20,7 @@ use crate::http::{AppState, json_value};
 use crate::lifecycle::{Actor, Operation, OperationState, Progress, Stage, Tracked};
 use crate::model::{Digest, Mismatch};
 
-const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
+pub(in crate::http) const OPERATION_ID: HeaderName = HeaderName::from_static("x-operation-id");
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const KEY_CHARS_MAX: usize = 128;
 /// So often a stream says that it is alive.
@@ -39,7 +39,7 @@ pub(super) fn key(parts: &Parts) -> Result<Option<String>, ApiError> {
 }
 
 /// What is asked for as a whole; how the answer is wanted is no part of it.
-pub(super) fn digest(parts: &Parts, actor: &Actor, body: &[u8]) -> Digest {
+pub(in crate::http) fn digest(parts: &Parts, actor: &Actor, body: &[u8]) -> Digest {
     // Without a key nobody asks.
     if actor.call.key.is_none() {
         return Digest::of(&[]);

@@ -4,7 +4,7 @@
 const CHARS_MAX: usize = 64;
 
 /// `name`, cut to 64 characters; control, format and other invisible characters are escaped.
-pub(in crate::http) fn clip(name: &str) -> String {
+pub(crate) fn clip(name: &str) -> String {
     let mut shown: String = name.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
     if name.chars().nth(CHARS_MAX).is_some() {
         shown.push('…');

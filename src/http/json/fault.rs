@@ -16,11 +16,6 @@ pub enum DecodeError {
     /// The JSON is not what the model or the protocol takes.
     #[error(transparent)]
     BadInput(#[from] Mismatch),
-    /// A tensor is sent in the binary form.
-    #[error(
-        "binary tensors are not supported by this build: send \"data\" as JSON (binary_data=False in tritonclient)"
-    )]
-    Binary,
 }
 
 /// Where the bytes stop being JSON.

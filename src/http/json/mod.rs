@@ -3,6 +3,7 @@
 //! There is no intermediate tree. A fault names its place, what was expected and what kind of thing came; it never
 //! quotes a value.
 
+mod base64;
 mod clip;
 mod fault;
 mod key;
@@ -11,7 +12,7 @@ mod tokens;
 mod value;
 mod write;
 
-pub(in crate::http) use clip::clip;
+pub(crate) use clip::clip;
 pub(in crate::http) use fault::Faults;
 pub use fault::{DecodeError, Malformed};
 pub(in crate::http) use key::{Ignored, Key, TextSeed, refuse};

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::base64;
 use super::fault::Faults;
+use super::key::{Key, TextSeed};
 use super::tokens;
 use crate::tensor::{Data, Dtype, parse_float_token};
 
@@ -292,7 +294,26 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<(), A::Error> {
-        Err(self.refuse("an object"))
+    /// TensorFlow Serving's `{"b64": "..."}`.
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        if !matches!(self.data, Data::String(_)) {
+            return Err(self.refuse("an object"));
+        }
+        self.leaf("an object")?;
+        let faults = self.faults;
+        let Some(Key(name)) = map.next_key()? else { return Err(self.refuse("an object")) };
+        if name != "b64" {
+            return Err(self.refuse("an object"));
+        }
+        let text = map.next_value_seed(TextSeed { faults, expected: "base64 text" })?;
+        if map.next_key::<Key<'_>>()?.is_some() {
+            return Err(self.refuse("an object with more than \"b64\""));
+        }
+        let text = base64::decoded(&text).and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| faults.raise_at(".b64", "base64 of a text in UTF-8", "something else"))?;
+        if let Data::String(values) = &mut *self.data {
+            put(values, self.at, text);
+        }
+        Ok(())
     }
 }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::http::AppState;
 use crate::http::error::{ApiError, Face};
+use crate::http::exchange::{Pick, find};
 use crate::http::json::clip;
 use crate::http::json_value;
-use crate::http::predict::{Pick, answer_routed, find};
+use crate::http::predict::answer_routed;
 use crate::http::segments::{Segments, before_verb, without_verb};
 use crate::model::{Alias, TensorSpec, Version};
 use crate::slot::{Servable, Slot};
@@ -72,10 +73,7 @@ pub(in crate::http) async fn model(
 ) -> Result<Response, ApiError> {
     let slot = find(&state, without_verb(&segment, &["predict"])?)?;
     let lineup = slot.lineup();
-    let mut versions: Vec<_> = lineup.iter().map(|servable| servable.version()).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    let status: Vec<_> = versions.into_iter().map(available).collect();
+    let status: Vec<_> = lineup.versions().into_iter().map(available).collect();
     let body = json!({ "name": slot.name(), "ready": lineup.champion.is_some(), "model_version_status": status });
     Ok(json_value(&body))
 }
@@ -84,7 +82,18 @@ pub(in crate::http) async fn version(
     State(state): State<Arc<AppState>>,
     Segments((model, segment)): Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let (slot, pick) = version_target(&state, &model, without_verb(&segment, &["predict"])?)?;
+    status(version_target(&state, &model, without_verb(&segment, &["predict"])?))
+}
+
+pub(in crate::http) async fn alias(
+    State(state): State<Arc<AppState>>,
+    Segments((model, segment)): Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    status(alias_target(&state, &model, without_verb(&segment, &["predict"])?))
+}
+
+fn status(found: Found) -> Result<Response, ApiError> {
+    let (slot, pick) = found?;
     let servable = pick.acquire(&slot)?;
     Ok(json_value(&json!({ "model_version_status": [available(servable.version())] })))
 }
@@ -110,6 +119,14 @@ pub(in crate::http) async fn version_metadata(
     Segments((model, version)): Segments<(String, String)>,
 ) -> Result<Response, ApiError> {
     let (slot, pick) = version_target(&state, &model, &version)?;
+    Ok(json_value(&described(&*pick.acquire(&slot)?)))
+}
+
+pub(in crate::http) async fn alias_metadata(
+    State(state): State<Arc<AppState>>,
+    Segments((model, alias)): Segments<(String, String)>,
+) -> Result<Response, ApiError> {
+    let (slot, pick) = alias_target(&state, &model, &alias)?;
     Ok(json_value(&described(&*pick.acquire(&slot)?)))
 }
 

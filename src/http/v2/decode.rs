@@ -1,20 +1,22 @@
 //! An infer request: `{"id"?, "parameters"?, "inputs": [...], "outputs"?: [...]}`.
 //!
-//! Members that this build does not know are passed over, as the protocol's extensions want it.
+//! Members and parameters that this build does not know are passed over, as the protocol's extensions want it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::tensor::{OutputNameSeed, TensorSeed};
+use super::bare::bare_request;
+use super::framed::{Framed, Tail};
+use super::parameters::RequestParameters;
+use super::tensor::{OutputSeed, TensorSeed, Wanted};
 use crate::http::json::{DecodeError, DecodeLimits, Faults, Ignored, Key, TextSeed, parse, refuse};
 use crate::model::Signature;
 use crate::tensor::NamedTensor;
 
 /// The most characters of a request's id.
-const ID_CHARS_MAX: usize = 256;
-/// The path of the fault that stands for a tensor in binary form.
-pub(super) const BINARY_PATH: &str = "binary_data_size";
+pub(crate) const ID_CHARS_MAX: usize = 256;
 
 /// What an infer request asks for. [`Signature::check`] still holds the inputs against the signature.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,21 +25,30 @@ pub struct InferRequest {
     pub id: Option<String>,
     /// The inputs, as sent.
     pub inputs: Vec<NamedTensor>,
-    /// The outputs asked for, in order, by position in [`Signature::outputs`]; all of them where the request names none.
-    pub outputs: Vec<usize>,
+    /// The outputs asked for, in order; all of them where the request names none.
+    pub outputs: Vec<Wanted>,
+    /// Whether outputs that say nothing of it are wanted in the binary form.
+    pub binary: bool,
+    /// The time that the request wants to have at most.
+    pub timeout: Option<Duration>,
 }
 
 /// Reads an infer request for a model of `signature`.
 ///
 /// # Errors
 /// [`DecodeError`]; a path starts at `id`, `inputs` or `outputs`.
-pub fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Result<InferRequest, DecodeError> {
-    let result =
-        parse(body, |deserializer, faults| deserializer.deserialize_any(RequestVisitor { faults, signature, limits }));
-    match result {
-        Err(DecodeError::BadInput(mismatch)) if mismatch.path.ends_with(BINARY_PATH) => Err(DecodeError::Binary),
-        result => result,
+pub fn decode(body: Framed<'_>, signature: &Signature, limits: &DecodeLimits) -> Result<InferRequest, DecodeError> {
+    let Framed { json, tail, .. } = body;
+    if json.is_empty() && body.is_raw() {
+        return bare_request(tail, signature);
     }
+    parse(json, |deserializer, faults| {
+        // Bare tokens make the JSON be read twice, and so what lies behind it.
+        let tail = Tail::new(tail);
+        let request = deserializer.deserialize_any(RequestVisitor { faults, signature, limits, tail: &tail })?;
+        tail.end(faults)?;
+        Ok(request)
+    })
 }
 
 /// What the seeds of a request share.
@@ -46,6 +57,7 @@ struct RequestVisitor<'a> {
     faults: &'a Faults,
     signature: &'a Signature,
     limits: &'a DecodeLimits,
+    tail: &'a Tail<'a>,
 }
 
 impl RequestVisitor<'_> {
@@ -66,7 +78,7 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest, A::Error> {
         let Self { faults, signature, .. } = self;
         let twice = |name: &str| faults.raise_at(name, "each member once", "it twice");
-        let (mut id, mut inputs, mut outputs) = (None, None, None);
+        let (mut id, mut inputs, mut outputs, mut parameters) = (None, None, None, None);
         while let Some(Key(name)) = map.next_key()? {
             let within = |error: A::Error| faults.within(|| name.to_string(), error);
             match &*name {
@@ -82,14 +94,23 @@ impl<'de> Visitor<'de> for RequestVisitor<'_> {
                 "inputs" => inputs = Some(map.next_value_seed(InputsSeed(self)).map_err(within)?),
                 "outputs" if outputs.is_some() => return Err(twice("outputs")),
                 "outputs" => outputs = Some(map.next_value_seed(OutputsSeed(self)).map_err(within)?),
+                "parameters" if parameters.is_some() => return Err(twice("parameters")),
+                "parameters" => parameters = Some(RequestParameters::read(faults, &mut map).map_err(within)?),
                 _ => {
                     map.next_value::<Ignored>()?;
                 }
             }
         }
         let Some(inputs) = inputs else { return Err(self.refuse("an object without it")) };
-        let outputs = outputs.unwrap_or_else(|| (0..signature.outputs.len()).collect());
-        Ok(InferRequest { id, inputs, outputs })
+        let outputs = outputs.unwrap_or_else(|| all_outputs(signature));
+        let RequestParameters { binary_data_output, timeout } = parameters.unwrap_or_default();
+        Ok(InferRequest {
+            id,
+            inputs,
+            outputs,
+            binary: binary_data_output.unwrap_or(false),
+            timeout: timeout.filter(|time| !time.is_zero()),
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<InferRequest, A::Error> {
@@ -163,10 +184,10 @@ macro_rules! list_seed {
 }
 
 list_seed!(InputsSeed, Vec<NamedTensor>, "a list of tensors", read_inputs);
-list_seed!(OutputsSeed, Vec<usize>, "a list of outputs", read_outputs);
+list_seed!(OutputsSeed, Vec<Wanted>, "a list of outputs", read_outputs);
 
 fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<NamedTensor>, A::Error> {
-    let RequestVisitor { faults, signature, limits } = shared;
+    let RequestVisitor { faults, signature, limits, tail } = shared;
     let mut inputs = Vec::new();
     loop {
         let index = inputs.len();
@@ -174,7 +195,7 @@ fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -
             let expected = format!("at most {} inputs", signature.inputs.len());
             return Err(faults.raise(expected, "more"));
         }
-        match seq.next_element_seed(TensorSeed { faults, limits }) {
+        match seq.next_element_seed(TensorSeed { faults, limits, tail }) {
             Ok(Some(input)) => inputs.push(input),
             Ok(None) => return Ok(inputs),
             Err(error) => return Err(faults.within(|| format!("[{index}]"), error)),
@@ -182,19 +203,23 @@ fn read_inputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -
     }
 }
 
-fn read_outputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<usize>, A::Error> {
+fn read_outputs<'de, A: SeqAccess<'de>>(shared: RequestVisitor<'_>, mut seq: A) -> Result<Vec<Wanted>, A::Error> {
     let RequestVisitor { faults, signature, .. } = shared;
-    let mut outputs: Vec<usize> = Vec::new();
+    let mut outputs: Vec<Wanted> = Vec::new();
     loop {
         let index = outputs.len();
-        match seq.next_element_seed(OutputNameSeed { faults, signature }) {
-            Ok(Some(output)) if outputs.contains(&output) => {
+        match seq.next_element_seed(OutputSeed { faults, signature }) {
+            Ok(Some(output)) if outputs.iter().any(|other| other.index == output.index) => {
                 return Err(faults.raise_at(format!("[{index}].name"), "each output once", "it twice"));
             }
             Ok(Some(output)) => outputs.push(output),
-            Ok(None) if outputs.is_empty() => return Ok((0..signature.outputs.len()).collect()),
+            Ok(None) if outputs.is_empty() => return Ok(all_outputs(signature)),
             Ok(None) => return Ok(outputs),
             Err(error) => return Err(faults.within(|| format!("[{index}]"), error)),
         }
     }
+}
+
+pub(super) fn all_outputs(signature: &Signature) -> Vec<Wanted> {
+    (0..signature.outputs.len()).map(|index| Wanted { index, binary: None }).collect()
 }

@@ -1,9 +1,16 @@
-//! The Open Inference Protocol (v2) over HTTP: named tensors with types and shapes.
+//! The Open Inference Protocol (v2) over HTTP: named tensors with types and shapes, as JSON or in the binary form behind it.
 
+mod bare;
 mod decode;
 mod encode;
-pub(super) mod routes;
+mod framed;
+mod parameters;
+pub(crate) mod repository;
+pub(crate) mod routes;
 mod tensor;
 
+pub(crate) use decode::ID_CHARS_MAX;
 pub use decode::{InferRequest, decode};
-pub use encode::{InferAnswer, encode};
+pub use encode::{Encoded, InferAnswer, encode};
+pub use framed::{Framed, JSON_LENGTH};
+pub use tensor::Wanted;

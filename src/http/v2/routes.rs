@@ -1,35 +1,31 @@
-//! The v2 routes: inference, health, metadata and the repository's index.
+//! The v2 routes: inference, health, metadata, configuration and statistics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::http::AppState;
-use crate::http::body::{self, BodyLimits};
 use crate::http::error::{ApiError, Face};
+use crate::http::exchange::{Pick, find};
 use crate::http::json::clip;
-use crate::http::predict::{Pick, answer_routed, find};
+use crate::http::json_value;
+use crate::http::predict::answer_routed;
 use crate::http::probes::not_ready;
 use crate::http::segments::Segments;
-use crate::http::{json_value, parse_small};
-use crate::model::{TensorSpec, Version};
+use crate::model::Version;
+use crate::oip::{Config, ConfigLimits, ModelMetadata, ModelStats, ServerMetadata, statistics};
 use crate::slot::{Servable, Slot};
-
-/// ONNX graphs, by the protocol's list of platforms.
-const PLATFORM: &str = "onnx_onnxv1";
-/// The index' body holds one flag.
-const INDEX_BYTES_MAX: usize = 64 << 10;
 
 type Found = Result<(Arc<Slot>, Pick), ApiError>;
 
-fn champion(state: &AppState, model: &str) -> Found {
+pub(crate) fn champion(state: &AppState, model: &str) -> Found {
     Ok((find(state, model)?, Pick::Champion))
 }
 
-fn by_version(state: &AppState, model: &str, version: &str) -> Found {
+pub(crate) fn by_version(state: &AppState, model: &str, version: &str) -> Found {
     let slot = find(state, model)?;
     let unknown = |_| ApiError::UnknownVersion { model: slot.name().to_string(), version: clip(version) };
     let pick = version.parse::<Version>().map(Pick::Version).map_err(unknown)?;
@@ -53,7 +49,7 @@ pub(in crate::http) async fn infer_version(
 }
 
 pub(in crate::http) async fn server() -> Response {
-    json_value(&json!({ "name": "gudgeon", "version": env!("CARGO_PKG_VERSION"), "extensions": [] }))
+    json_value(&ServerMetadata::default())
 }
 
 pub(in crate::http) async fn live() -> Response {
@@ -61,12 +57,7 @@ pub(in crate::http) async fn live() -> Response {
 }
 
 pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Response {
-    let waits = state.slots.all().iter().any(|slot| slot.acquire().is_none());
-    let error = not_ready(&state).or_else(|| {
-        let reason = "a model has no active version";
-        waits.then_some(ApiError::Unavailable { reason, retry_after_s: 1 })
-    });
-    let Some(error) = error else { return json_value(&json!({ "ready": true, "live": true })) };
+    let Some(error) = not_all_ready(&state) else { return json_value(&json!({ "ready": true, "live": true })) };
     let (_, code) = error.kind();
     let body = json!({ "ready": false, "live": true, "error": error.to_string(), "code": code });
     // KServe's client reads the member, every other one the status.
@@ -75,87 +66,52 @@ pub(in crate::http) async fn ready(State(state): State<Arc<AppState>>) -> Respon
     response
 }
 
-pub(in crate::http) async fn model(
-    State(state): State<Arc<AppState>>,
-    Segments(model): Segments<String>,
-) -> Result<Response, ApiError> {
-    let (slot, pick) = champion(&state, &model)?;
-    Ok(json_value(&described(&slot, &*pick.acquire(&slot)?)))
-}
-
-pub(in crate::http) async fn version(
-    State(state): State<Arc<AppState>>,
-    Segments((model, version)): Segments<(String, String)>,
-) -> Result<Response, ApiError> {
-    let (slot, pick) = by_version(&state, &model, &version)?;
-    Ok(json_value(&described(&slot, &*pick.acquire(&slot)?)))
-}
-
-fn described(slot: &Slot, servable: &Servable) -> Value {
-    let tensor =
-        |spec: &TensorSpec| json!({ "name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape() });
-    let signature = servable.signature();
-    let mut versions: Vec<_> = slot.lineup().iter().map(|servable| servable.version()).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    json!({
-        "name": slot.name(),
-        "versions": versions.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "platform": PLATFORM,
-        "inputs": signature.inputs.iter().map(tensor).collect::<Vec<_>>(),
-        "outputs": signature.outputs.iter().map(tensor).collect::<Vec<_>>(),
+/// Why not every model that should serve does; one that was taken out of memory should not.
+pub(crate) fn not_all_ready(state: &AppState) -> Option<ApiError> {
+    not_ready(state).or_else(|| {
+        let waits = |slot: &Arc<Slot>| slot.acquire().is_none() && !state.lifecycle.is_left_out(slot.name());
+        let reason = "a model has no active version";
+        state.slots.all().iter().any(waits).then_some(ApiError::Unavailable { reason, retry_after_s: 1 })
     })
 }
 
-pub(in crate::http) async fn model_ready(
-    State(state): State<Arc<AppState>>,
-    Segments(model): Segments<String>,
-) -> Result<Response, ApiError> {
-    readiness(champion(&state, &model)?)
+/// Answers a route of a model or of one of its versions with what `tell` says of it.
+fn told<T: serde::Serialize>(found: Found, tell: impl FnOnce(&Slot, &Servable) -> T) -> Result<Response, ApiError> {
+    let (slot, pick) = found?;
+    let servable = pick.acquire(&slot)?;
+    Ok(json_value(&tell(&slot, &servable)))
 }
 
-pub(in crate::http) async fn version_ready(
-    State(state): State<Arc<AppState>>,
-    Segments((model, version)): Segments<(String, String)>,
-) -> Result<Response, ApiError> {
-    readiness(by_version(&state, &model, &version)?)
+/// A route of a model, and the same one of a version.
+macro_rules! both {
+    ($model:ident, $version:ident, |$state:ident| $tell:expr) => {
+        pub(in crate::http) async fn $model(
+            State($state): State<Arc<AppState>>,
+            Segments(model): Segments<String>,
+        ) -> Result<Response, ApiError> {
+            told(champion(&$state, &model), $tell)
+        }
+
+        pub(in crate::http) async fn $version(
+            State($state): State<Arc<AppState>>,
+            Segments((model, version)): Segments<(String, String)>,
+        ) -> Result<Response, ApiError> {
+            told(by_version(&$state, &model, &version), $tell)
+        }
+    };
 }
 
-fn readiness((slot, pick): (Arc<Slot>, Pick)) -> Result<Response, ApiError> {
-    pick.acquire(&slot)?;
-    Ok(json_value(&json!({ "name": slot.name(), "ready": true })))
+both!(model, version, |state| ModelMetadata::of);
+both!(model_ready, version_ready, |state| |slot, _| json!({ "name": slot.name(), "ready": true }));
+both!(config, version_config, |state| |slot, servable| Config::of(slot, servable, config_limits(&state)));
+both!(stats, version_stats, |state| |_, servable| json!({ "model_stats": [ModelStats::of(servable)] }));
+
+/// The statistics of every version in memory.
+pub(in crate::http) async fn all_stats(State(state): State<Arc<AppState>>) -> Response {
+    json_value(&json!({ "model_stats": statistics(&state.slots) }))
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct IndexRequest {
-    #[serde(default)]
-    ready: bool,
-}
-
-/// The repository's index. tritonclient sends an empty body.
-pub(in crate::http) async fn index(State(state): State<Arc<AppState>>, request: Request) -> Result<Response, ApiError> {
-    let (parts, mut body) = request.into_parts();
-    body::expect_json(&parts.headers)?;
-    let stall = state.options.body_timeout;
-    let limits = BodyLimits { bytes_max: INDEX_BYTES_MAX, stall, total: Some(stall), budget: None };
-    let body = body::read(&parts.headers, &mut body, limits).await?.bytes;
-    let expected = "an object with \"ready\", or nothing";
-    let IndexRequest { ready } =
-        if body.is_empty() { IndexRequest::default() } else { parse_small(&body, Face::V2, expected)? };
-    let entries: Vec<_> = state.slots.all().iter().flat_map(|slot| entries(slot, ready)).collect();
-    Ok(json_value(&Value::from(entries)))
-}
-
-fn entries(slot: &Slot, only_ready: bool) -> Vec<Value> {
-    let lineup = slot.lineup();
-    let mut versions: Vec<_> = lineup.iter().map(|servable| servable.version()).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    let name = slot.name();
-    if versions.is_empty() && !only_ready {
-        return vec![json!({ "name": name, "state": "UNAVAILABLE", "reason": "no active version" })];
-    }
-    let entry =
-        |version: &Version| json!({ "name": name, "version": version.to_string(), "state": "READY", "reason": "" });
-    versions.iter().map(entry).collect()
+pub(crate) fn config_limits(state: &AppState) -> ConfigLimits {
+    let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    ConfigLimits { rows_max: state.options.rows_max, timeout_us: us(state.options.request_timeout) }
 }

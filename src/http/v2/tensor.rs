@@ -1,30 +1,38 @@
-//! One tensor of a request: `{"name", "shape", "datatype", "data", "parameters"?}`, its members in any order.
+//! One tensor of a request: `{"name", "shape", "datatype", "data", "parameters"?}`, its members in any order. Where its
+//! `parameters` have `binary_data_size`, its data is so many bytes behind the JSON instead.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::decode::BINARY_PATH;
+use super::framed::Tail;
+use super::parameters::{InputParameters, OutputParameters};
 use crate::http::json::{DecodeLimits, Faults, Ignored, Key, Nest, TextSeed, ValueSeed, clip, refuse};
 use crate::model::Signature;
+use crate::oip::raw;
 use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
 /// Reads one input tensor.
 pub(super) struct TensorSeed<'a> {
     pub(super) faults: &'a Faults,
     pub(super) limits: &'a DecodeLimits,
+    pub(super) tail: &'a Tail<'a>,
 }
 
 /// Reads one member of the request's `outputs` and finds it in the signature.
-pub(super) struct OutputNameSeed<'a> {
+pub(super) struct OutputSeed<'a> {
     pub(super) faults: &'a Faults,
     pub(super) signature: &'a Signature,
 }
 
-/// Reads an input's `parameters`, which matter only where they announce binary data.
-struct ParametersSeed<'a> {
-    faults: &'a Faults,
+/// An output that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its position in [`Signature::outputs`].
+    pub index: usize,
+    /// Whether it is wanted in the binary form; `None` as the request says for all of them.
+    pub binary: Option<bool>,
 }
 
 /// A seed and visitor of an object; anything else is refused.
@@ -75,8 +83,7 @@ macro_rules! object_seed {
 }
 
 object_seed!(TensorSeed, NamedTensor, "an object with \"name\", \"shape\", \"datatype\" and \"data\"");
-object_seed!(OutputNameSeed, usize, "an object with \"name\"");
-object_seed!(ParametersSeed, (), "an object");
+object_seed!(OutputSeed, Wanted, "an object with \"name\"");
 
 /// The members of a tensor so far.
 #[derive(Default)]
@@ -87,11 +94,13 @@ struct Members<'de> {
     data: Option<(Vec<usize>, Data)>,
     /// Data that came before its type.
     raw: Option<&'de RawValue>,
+    /// The bytes that it takes behind the JSON.
+    binary_len: Option<usize>,
 }
 
 impl TensorSeed<'_> {
     fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<NamedTensor, A::Error> {
-        let Self { faults, limits } = self;
+        let Self { faults, limits, tail } = self;
         let mut members = Members::default();
         while let Some(Key(name)) = map.next_key()? {
             let within = |error: A::Error| faults.within(|| format!(".{name}"), error);
@@ -125,13 +134,17 @@ impl TensorSeed<'_> {
                     }
                     None => members.raw = Some(map.next_value().map_err(within)?),
                 },
-                "parameters" => map.next_value_seed(ParametersSeed { faults }).map_err(within)?,
+                "parameters" => {
+                    let InputParameters { binary_data_size, .. } =
+                        InputParameters::read(faults, &mut map).map_err(within)?;
+                    members.binary_len = binary_data_size;
+                }
                 _ => {
                     map.next_value::<Ignored>()?;
                 }
             }
         }
-        members.into_tensor(faults, limits)
+        members.into_tensor(faults, limits, tail)
     }
 }
 
@@ -158,19 +171,29 @@ fn read_shape<'de, A: MapAccess<'de>>(
 }
 
 impl Members<'_> {
-    fn into_tensor<E: de::Error>(self, faults: &Faults, limits: &DecodeLimits) -> Result<NamedTensor, E> {
+    fn into_tensor<E: de::Error>(
+        self,
+        faults: &Faults,
+        limits: &DecodeLimits,
+        tail: &Tail<'_>,
+    ) -> Result<NamedTensor, E> {
         let missing = |what: &str| faults.raise(format!("a tensor with \"{what}\""), "one without it");
         let name = self.name.ok_or_else(|| missing("name"))?;
         let shape = self.shape.ok_or_else(|| missing("shape"))?;
         let dtype = self.dtype.ok_or_else(|| missing("datatype"))?;
-        let (dims, data) = match (self.data, self.raw) {
-            (Some(data), _) => data,
-            (None, Some(raw)) => read_raw(faults, limits, dtype, raw)?,
-            (None, None) => return Err(missing("data")),
-        };
         if limits.rows_max < shape.first().copied().unwrap_or(1) {
             return Err(faults.raise_at(".shape", format!("at most {} rows", limits.rows_max), "more"));
         }
+        let (dims, data) = match (self.data, self.raw, self.binary_len) {
+            (None, None, Some(n_bytes)) => {
+                let tensor = read_binary(faults, limits, (dtype, shape), tail.take(faults, n_bytes)?)?;
+                return Ok(NamedTensor { name, tensor });
+            }
+            (_, _, Some(_)) => return Err(faults.raise("\"data\" or \"binary_data_size\"", "both")),
+            (Some(data), _, None) => data,
+            (None, Some(raw), None) => read_raw(faults, limits, dtype, raw)?,
+            (None, None, None) => return Err(missing("data")),
+        };
         if limits.values_max < data.len() {
             return Err(faults.raise_at(".data", format!("at most {} values", limits.values_max), "more"));
         }
@@ -187,6 +210,24 @@ impl Members<'_> {
         })?;
         Ok(NamedTensor { name, tensor })
     }
+}
+
+/// A tensor in the binary form.
+pub(super) fn read_binary<E: de::Error>(
+    faults: &Faults,
+    limits: &DecodeLimits,
+    (dtype, shape): (Dtype, Vec<usize>),
+    bytes: &[u8],
+) -> Result<Tensor, E> {
+    let n_values = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+    let n_values = n_values.ok_or_else(|| faults.raise_at(".shape", "sizes whose product fits in memory", "more"))?;
+    // Only strings take more memory than they take bytes here.
+    if dtype == Dtype::String && limits.values_max < n_values {
+        return Err(faults.raise_at(".shape", format!("at most {} values", limits.values_max), "more"));
+    }
+    let data = raw::read(dtype, n_values, bytes);
+    let data = data.map_err(|fault| faults.raise_at(".parameters.binary_data_size", fault.expected, fault.got))?;
+    Tensor::new(shape, data).map_err(|_| faults.raise_at(".shape", "a shape of its values", "another one"))
 }
 
 /// Data that came before its type.
@@ -210,38 +251,35 @@ fn read_raw<E: de::Error>(
     }
 }
 
-impl OutputNameSeed<'_> {
-    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+impl OutputSeed<'_> {
+    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Wanted, A::Error> {
         let Self { faults, signature } = self;
-        let mut output = None;
+        let (mut output, mut binary) = (None, None);
         while let Some(Key(name)) = map.next_key()? {
-            if name != "name" {
-                map.next_value::<Ignored>()?;
-                continue;
+            let within = |error: A::Error| faults.within(|| format!(".{name}"), error);
+            match &*name {
+                "name" => {
+                    let text = map.next_value_seed(TextSeed { faults, expected: "a string" }).map_err(within)?;
+                    if output.is_some() {
+                        return Err(within(faults.raise("each member once", "it twice")));
+                    }
+                    let Some(position) = signature.outputs.iter().position(|spec| spec.name == text) else {
+                        let names: Vec<_> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
+                        return Err(within(faults.raise(format!("one of {}", names.join(", ")), clip(&text))));
+                    };
+                    output = Some(position);
+                }
+                "parameters" => {
+                    let OutputParameters { binary_data, .. } =
+                        OutputParameters::read(faults, &mut map).map_err(within)?;
+                    binary = binary_data;
+                }
+                _ => {
+                    map.next_value::<Ignored>()?;
+                }
             }
-            let within = |error: A::Error| faults.within(|| ".name".to_owned(), error);
-            let text = map.next_value_seed(TextSeed { faults, expected: "a string" }).map_err(within)?;
-            if output.is_some() {
-                return Err(within(faults.raise("each member once", "it twice")));
-            }
-            let Some(position) = signature.outputs.iter().position(|spec| spec.name == text) else {
-                let names: Vec<_> = signature.outputs.iter().map(|spec| spec.name.as_str()).collect();
-                return Err(within(faults.raise(format!("one of {}", names.join(", ")), clip(&text))));
-            };
-            output = Some(position);
         }
-        output.ok_or_else(|| faults.raise("an output with \"name\"", "one without it"))
-    }
-}
-
-impl ParametersSeed<'_> {
-    fn read<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Key(name)) = map.next_key()? {
-            if name == BINARY_PATH {
-                return Err(self.faults.raise_at(format!(".{BINARY_PATH}"), "tensors as JSON", "binary data"));
-            }
-            map.next_value::<Ignored>()?;
-        }
-        Ok(())
+        let index = output.ok_or_else(|| faults.raise("an output with \"name\"", "one without it"))?;
+        Ok(Wanted { index, binary })
     }
 }

@@ -1,0 +1,91 @@
+//! Connections of the gRPC listener: HTTP/2, and nothing else.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::accept::{AcceptOptions, Connection, Phase, reached};
+use super::stall::Stalling;
+use crate::batch::Pool;
+use crate::grpc::Grpc;
+
+/// Calls of one connection that may be under way.
+const CALLS_MAX: u32 = 256;
+/// The most bytes of a call's metadata.
+const METADATA_BYTES_MAX: u32 = 64 << 10;
+/// How much of a call may be on its way before it has been read.
+const WINDOW_BYTES: u32 = 1 << 20;
+/// As above, of all calls of one connection.
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Runs each call as a task whose thread is lent to the pool while it is polled.
+#[derive(Debug, Clone)]
+struct Lending(Arc<Pool>);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Lending {
+    fn execute(&self, call: F) {
+        let pool = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let mut call = pin!(call);
+            poll_fn(|context| pool.lend(|| call.as_mut().poll(context))).await
+        });
+    }
+}
+
+impl Connection {
+    pub(super) async fn serve_http2(self, grpc: Grpc, pool: Arc<Pool>, options: AcceptOptions) {
+        let Self { stream, peer, mut phase, .. } = self;
+        let has_begun = Arc::new(AtomicBool::new(false));
+        let begun = Arc::clone(&has_begun);
+        let service = service_fn(move |request: Request<Incoming>| {
+            begun.store(true, Ordering::Relaxed);
+            let grpc = grpc.clone();
+            async move { Ok::<_, Infallible>(grpc.answer(request, peer).await) }
+        });
+        let mut builder = http2::Builder::new(Lending(pool));
+        // A connection may be idle for as long as it likes, so long as somebody is there.
+        builder
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(options.header_timeout))
+            .keep_alive_timeout(options.header_timeout.min(Duration::from_secs(20)))
+            .max_concurrent_streams(CALLS_MAX)
+            .max_header_list_size(METADATA_BYTES_MAX)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let stream = TokioIo::new(Stalling::new(stream, options.write_timeout));
+        let mut connection = pin!(builder.serve_connection(stream, service));
+        let mut finishing = pin!(reached(&mut phase, Phase::Finish));
+        let mut first_call = pin!(tokio::time::sleep(options.header_timeout));
+        let (mut is_finishing, mut is_known) = (false, false);
+        let ended = poll_fn(|context| {
+            if !is_finishing && finishing.as_mut().poll(context).is_ready() {
+                is_finishing = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                return Poll::Ready(ended.map_err(|error| error.to_string()));
+            }
+            if !is_known && first_call.as_mut().poll(context).is_ready() {
+                is_known = true;
+                if !has_begun.load(Ordering::Relaxed) {
+                    return Poll::Ready(Err("no call came in time".to_owned()));
+                }
+            }
+            Poll::Pending
+        });
+        if let Err(error) = ended.await {
+            tracing::debug!(%error, %peer, "a connection ended early");
+        }
+    }
+}
