@@ -179,7 +179,6 @@ fn write<const ROWS: usize, const COLUMNS: usize>(
 
 /// A tile times the columns of a panel from `FIRST` on.
 #[inline(always)]
-#[expect(clippy::needless_range_loop, reason = "the compiler keeps the sums in registers for counted loops only")]
 fn product<const ROWS: usize, const COLUMNS: usize, const FIRST: usize, const FMA: bool>(
     tile: &[[f32; ROWS]],
     panel: &[[f32; WIDTH]],
