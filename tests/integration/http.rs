@@ -110,6 +110,10 @@ async fn no_method_of_an_admin_route_answers_without_the_token() {
                     "{method} {path}"
                 );
             }
+            // The index is told to everybody.
+            if ROUTES.iter().any(|route| route.listener == Listener::Http && route.path == *path) {
+                continue;
+            }
             let public =
                 server.client.request(method.clone(), url(&server, Listener::Http, path, "nothing")).bearer_auth(TOKEN);
             assert_eq!(public.send().await.unwrap().status(), StatusCode::NOT_FOUND, "public {method} {path}");
@@ -179,7 +183,7 @@ async fn metadata_status_and_health_are_what_clients_look_for() {
     let server = iris().await;
     for (path, pointer, expected) in [
         ("/v2", "/name", json!("gudgeon")),
-        ("/v2", "/extensions", json!([])),
+        ("/v2", "/extensions/0", json!("binary_tensor_data")),
         ("/v2/health/live", "/live", json!(true)),
         ("/v2/health/ready", "/ready", json!(true)),
         ("/v2/models/iris/ready", "/ready", json!(true)),
