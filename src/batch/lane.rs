@@ -127,7 +127,8 @@ pub struct Lane {
 
 impl Lane {
     /// A lane in front of `plan`, emptied by `pool`.
-    pub fn new(plan: Arc<Plan>, options: LaneOptions, pool: Arc<Pool>, metrics: LaneMetrics) -> Arc<Self> {
+    pub fn new(plan: Arc<Plan>, mut options: LaneOptions, pool: Arc<Pool>, metrics: LaneMetrics) -> Arc<Self> {
+        options.batch_rows_max = options.batch_rows_max.min(options.pace.batch_rows_max);
         let LaneMetrics { all, model, version, observer, tap } = metrics;
         Arc::new(Self {
             plan,

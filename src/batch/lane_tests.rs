@@ -165,7 +165,7 @@ fn a_large_request_runs_in_pieces_and_lets_small_ones_go_first() {
 
 #[test]
 fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_any_more() {
-    let bench = Bench::with_pace(Pace { rows_here_max: 4, joins_short_runs: false });
+    let bench = Bench::with_pace(Pace { rows_here_max: 4, ..Pace::default() });
     let deadline = Instant::now() + Duration::from_secs(60);
     let lane = &bench.lanes[0];
     assert!(lane.run_here(bench.inputs(1), deadline).is_err(), "not lent");
@@ -188,7 +188,7 @@ fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_a
 
 #[test]
 fn short_runs_that_are_cheaper_together_queue_once_there_is_a_crowd() {
-    let bench = Bench::with_pace(Pace { rows_here_max: 4, joins_short_runs: true });
+    let bench = Bench::with_pace(Pace { rows_here_max: 4, joins_short_runs: true, ..Pace::default() });
     let deadline = Instant::now() + Duration::from_secs(60);
     // The second lane's: nothing holds its observations.
     let lane = &bench.lanes[1];

@@ -9,21 +9,37 @@ const HERE_MAX: Duration = Duration::from_micros(100);
 /// Short runs are joined where that saves so much time a row: being woken and waking costs about half of it.
 const JOIN_GAIN_MIN: Duration = Duration::from_micros(20);
 
-/// Where the runs of a plan happen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A batch is worth its rows as long as a row takes at most so much of what it takes in the best batch.
+const SLOWER_MAX: f64 = 1.1;
+
+/// Where the runs of a plan happen, and how large they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// The most rows of which a run is so short that it had better happen on the thread that read the request; 0 where even
     /// one row takes long or nothing is known.
     pub rows_here_max: usize,
     /// Whether also such short runs are cheaper together, by more than it costs to get together.
     pub joins_short_runs: bool,
+    /// Rows up to which a run is joined or not cut into pieces: beyond, a row would take longer.
+    pub batch_rows_max: usize,
+}
+
+/// Nothing was measured: every run queues, in batches of any size.
+impl Default for Pace {
+    fn default() -> Self {
+        Self { rows_here_max: 0, joins_short_runs: false, batch_rows_max: usize::MAX }
+    }
 }
 
 impl Pace {
     /// From the times of runs by their rows, ascending. Between two measured batches time grows evenly, and beyond the
     /// largest one nothing is known.
     pub fn of(measured: &[(usize, Duration)]) -> Self {
-        Self { rows_here_max: rows_here_max(measured), joins_short_runs: joins_short_runs(measured) }
+        Self {
+            rows_here_max: rows_here_max(measured),
+            joins_short_runs: joins_short_runs(measured),
+            batch_rows_max: batch_rows_max(measured),
+        }
     }
 }
 
@@ -37,8 +53,22 @@ fn rows_here_max(measured: &[(usize, Duration)]) -> usize {
     rows + more.unwrap_or(0)
 }
 
+/// Seconds a row.
+fn a_row(&(rows, time): &(usize, Duration)) -> f64 {
+    time.as_secs_f64() / count(rows.max(1))
+}
+
+/// The largest measured batch in which a row takes about as long as in the best one; where that is the largest of all, larger
+/// ones may be as good.
+fn batch_rows_max(measured: &[(usize, Duration)]) -> usize {
+    let best = measured.iter().map(a_row).fold(f64::INFINITY, f64::min);
+    match measured.iter().rposition(|batch| a_row(batch) <= SLOWER_MAX * best) {
+        Some(at) if at + 1 < measured.len() => measured[at].0.max(1),
+        _ => usize::MAX,
+    }
+}
+
 fn joins_short_runs(measured: &[(usize, Duration)]) -> bool {
-    let a_row = |&(rows, time): &(usize, Duration)| time.as_secs_f64() / count(rows.max(1));
     let (Some(alone), Some(together)) = (measured.first(), measured.last()) else { return false };
     JOIN_GAIN_MIN.as_secs_f64() <= a_row(alone) - a_row(together)
 }
@@ -53,8 +83,29 @@ mod tests {
 
     #[track_caller]
     fn check(micros: &[(usize, u64)], rows_here_max: usize, joins_short_runs: bool) {
+        let pace = of(micros);
+        assert_eq!((pace.rows_here_max, pace.joins_short_runs), (rows_here_max, joins_short_runs));
+    }
+
+    fn of(micros: &[(usize, u64)]) -> Pace {
         let measured: Vec<_> = micros.iter().map(|&(rows, time)| (rows, Duration::from_micros(time))).collect();
-        assert_eq!(Pace::of(&measured), Pace { rows_here_max, joins_short_runs });
+        Pace::of(&measured)
+    }
+
+    #[test]
+    fn batches_grow_as_long_as_a_row_gets_no_slower() {
+        let any = usize::MAX;
+        // Nothing known; a forest; a dense network; convolutions whose data leave the cache; one that is best at eight.
+        for (micros, expected) in [
+            (&[] as &[_], any),
+            (&[(1, 9), (8, 50), (64, 330)], any),
+            (&[(1, 265), (8, 480), (64, 2_000)], any),
+            (&[(1, 14_600), (8, 182_000), (64, 1_500_000)], 1),
+            (&[(1, 1_000), (8, 4_000), (64, 64_000)], 8),
+            (&[(1, 1_000), (8, 8_400), (64, 80_000)], 8),
+        ] {
+            assert_eq!(of(micros).batch_rows_max, expected, "{micros:?}");
+        }
     }
 
     #[test]
