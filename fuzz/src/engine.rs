@@ -16,6 +16,8 @@ mod maps;
 mod native;
 #[path = "../../src/engine/onnx.rs"]
 pub mod onnx;
+#[path = "../../src/engine/onnxruntime/mod.rs"]
+mod onnxruntime;
 #[path = "../../src/engine/ops/mod.rs"]
 mod ops;
 #[path = "../../src/engine/plan.rs"]
@@ -25,8 +27,11 @@ mod tensors;
 #[path = "../../src/engine/validate.rs"]
 mod validate;
 
+pub use describe::Graph;
+pub use engines::{EngineChoice, EngineName};
 pub use error::EngineError;
 pub use limits::Limits;
+pub use onnxruntime::Engines;
 pub use plan::Plan;
 
 /// An engine that takes nothing.
