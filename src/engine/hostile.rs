@@ -503,7 +503,7 @@ fn a_run_that_would_hold_too_many_values_is_an_error() {
     assert!(matches!(&error, EngineError::OutOfMemory(why) if why.contains("run_values_max")), "{error}");
 }
 
-/// Found by fuzzing: a tensor without values may have axes of any size, which a run would walk.
+/// A tensor without values may have axes of any size, which a run would walk.
 #[test]
 fn an_empty_tensor_with_huge_axes_is_an_error_of_the_run() {
     let side = 2_147_483_647;
