@@ -7,7 +7,7 @@
 //! most of `n` disjoint ones with a probability of `1 / (n + 1)`; two of them in a row must, before it is a warning.
 
 use super::DriftError;
-use super::counters::Counters;
+use super::counters::{Counters, Tally};
 use super::counts::Counts;
 use super::ladder::Rung;
 use super::profile::{ColumnProfile, Profile};
@@ -31,6 +31,7 @@ const VALUES_PER_BIN_MIN: u64 = 20;
 #[derive(Debug)]
 pub struct Calibrator {
     counters: Counters,
+    tally: Tally,
     /// The state of the counters after each step: for each column its bins, then its missing values.
     marks: Vec<Vec<u32>>,
 }
@@ -44,15 +45,16 @@ impl Calibrator {
     /// # Errors
     /// [`DriftError::Unfit`] where the profile does not belong to `signature`.
     pub fn new(profile: &Profile, signature: &Signature) -> Result<Self, DriftError> {
-        let counters = Counters::new(profile, signature, 1)?;
-        let marks = vec![flat(&counters.snapshot())];
-        Ok(Self { counters, marks })
+        let counters = Counters::new(profile, signature)?;
+        let mut tally = counters.tally();
+        let marks = vec![flat(&counters.counts(&mut tally))];
+        Ok(Self { counters, tally, marks })
     }
 
     /// Adds the next [`Calibrator::STEP`] rows and the outputs that the model gave for them.
     pub fn push(&mut self, inputs: &Checked, outputs: &[Tensor]) {
-        self.counters.observe(0, inputs, outputs);
-        self.marks.push(flat(&self.counters.snapshot()));
+        self.counters.observe(&mut self.tally, inputs, outputs);
+        self.marks.push(flat(&self.counters.counts(&mut self.tally)));
     }
 
     /// The profile, calibrated: the same that the calibrator was made for.

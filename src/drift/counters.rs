@@ -1,10 +1,10 @@
-//! Counts live rows on the hot path: no lock, no allocation, nothing shared between worker threads.
+//! Counts live rows on the hot path without an allocation.
 //!
-//! Each worker owns a shard of plain atomics, which it alone writes (a load and a store, no locked instruction); a snapshot
-//! sums the shards. Edges lie edge-major, so that one value of every feature is compared with its edge at once.
+//! Each worker has a tally of its own; [`Counters`] says where each value is counted in it. Rows are counted in blocks: what comes
+//! one by one is only copied until there are enough. Edges lie edge-major, so that one value of every feature is compared with its
+//! edge at once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::builder::level_name;
 use super::counts::{ColumnCounts, Counts, scale, z_score};
@@ -16,24 +16,41 @@ use crate::tensor::{Data, Tensor};
 
 /// Numeric columns that are compared together.
 const LANES: usize = 32;
-/// Rows that are gathered together: `BLOCK * LANES` values stay in the first-level cache.
+/// Rows that are counted together: `BLOCK * LANES` values stay in the first-level cache.
 const BLOCK: usize = 8;
-/// Cells of padding around a shard, so that no two workers write to one cache line.
-const PADDING: usize = 16;
+/// The cell of the rows.
+const ROWS: usize = 0;
 /// Cells of a column behind its bins.
 const STATES: usize = 7;
 
-/// The live counts of one version's columns.
+/// Where the live rows of one version are counted.
 #[derive(Debug)]
 pub struct Counters {
     groups: Vec<Group>,
     levels: Vec<LevelColumn>,
     prediction: Option<PredictionSource>,
     layout: Vec<Cells>,
-    shards: Vec<Box<[AtomicU64]>>,
+    n_cells: usize,
 }
 
-/// Where the cells of a column begin in a shard, and how many of them are bins.
+/// One worker's counts.
+#[derive(Debug)]
+pub struct Tally {
+    cells: Box<[u64]>,
+    gathered: Gathered,
+}
+
+/// Values of numeric columns that are not counted yet.
+#[derive(Debug)]
+struct Gathered {
+    n_rows: usize,
+    /// By group.
+    blocks: Box<[Block]>,
+}
+
+type Block = [[f64; LANES]; BLOCK];
+
+/// Where the cells of a column begin, and how many of them are bins.
 #[derive(Debug, Clone, Copy)]
 struct Cells {
     start: usize,
@@ -71,13 +88,23 @@ struct Source {
     column: usize,
 }
 
+/// Lanes from `lane` on that take neighbouring columns from `source` on.
+#[derive(Debug)]
+struct Run {
+    source: Source,
+    lane: usize,
+    n_lanes: usize,
+}
+
 /// Up to [`LANES`] numeric columns.
 #[derive(Debug)]
 struct Group {
-    lanes: Vec<(Source, Cells)>,
+    lanes: Vec<Cells>,
+    runs: Vec<Run>,
     /// Row `k` holds the `k`-th edge of each lane; infinite where it has fewer.
     edges: Vec<[f64; LANES]>,
-    /// The reference's range; NaN, which nothing is inside of or beyond, where it has no values.
+    /// The reference's range; NaN, which nothing is inside of or beyond, where it has no values. Lanes without a column take
+    /// everything.
     min: [f64; LANES],
     max: [f64; LANES],
     mean: [f64; LANES],
@@ -106,13 +133,13 @@ struct Bin {
 }
 
 impl Counters {
-    /// Counters at zero for the columns of `profile`, with a shard for each of `n_shards` worker threads.
+    /// Counters for the columns of `profile`.
     ///
     /// # Errors
     /// [`DriftError::Unfit`] where a column is not a feature of `signature` (or its prediction), or of another kind.
-    pub fn new(profile: &Profile, signature: &Signature, n_shards: usize) -> Result<Self, DriftError> {
+    pub fn new(profile: &Profile, signature: &Signature) -> Result<Self, DriftError> {
         let prediction = PredictionSource::new(signature);
-        let mut next = PADDING;
+        let mut next = ROWS + 1;
         let (mut layout, mut numeric, mut levels) = (Vec::new(), Vec::new(), Vec::new());
         for column in profile.columns() {
             let cells = Cells { start: next, n_bins: column.counts().len() };
@@ -127,21 +154,20 @@ impl Counters {
                 }
             }
         }
-        let shard = || (0..next + PADDING + 1).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self {
-            groups: numeric.chunks(LANES).map(Group::new).collect(),
-            levels,
-            prediction,
-            layout,
-            shards: (0..n_shards.max(1)).map(|_| shard()).collect(),
-        })
+        let groups = numeric.chunks(LANES).map(Group::new).collect();
+        Ok(Self { groups, levels, prediction, layout, n_cells: next })
     }
 
-    /// Counts a batch that was answered: its inputs, and the outputs in the signature's order. Each worker thread passes
-    /// a `shard` of its own (counted from 0); two that share one lose counts, nothing more.
-    pub fn observe(&self, shard: usize, inputs: &Checked, outputs: &[Tensor]) {
-        let Some(cells) = self.shards.get(shard % self.shards.len()) else { return };
-        self.observe_numbers(cells, inputs, outputs);
+    /// Nothing counted yet.
+    pub fn tally(&self) -> Tally {
+        let blocks = self.groups.iter().map(|_| [[0.0; LANES]; BLOCK]).collect();
+        Tally { cells: vec![0; self.n_cells].into(), gathered: Gathered { n_rows: 0, blocks } }
+    }
+
+    /// Counts a batch that was answered: its inputs, and the outputs in the signature's order. Gives back how many rows have been
+    /// counted in full by now that had not been before the call: a block's, whenever there is one.
+    pub fn observe(&self, tally: &mut Tally, inputs: &Checked, outputs: &[Tensor]) -> usize {
+        let Tally { cells, gathered } = tally;
         for column in &self.levels {
             match (column.source, &self.prediction) {
                 (Some(source), _) => column.observe(cells, source, inputs),
@@ -149,46 +175,28 @@ impl Counters {
                 (None, None) => {}
             }
         }
-        add(cells, PADDING - 1, inputs.n_rows() as u64);
+        add(cells, ROWS, inputs.n_rows() as u64);
+        let n_before = gathered.n_rows;
+        Numbers { groups: &self.groups, cells, gathered, inputs, outputs }.in_widest_form();
+        n_before + inputs.n_rows() - gathered.n_rows
     }
 
-    /// In the widest form that this processor has; each gives the same bits.
-    fn observe_numbers(&self, cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
-                // SAFETY: this processor has them.
-                return unsafe { observe_avx512(&self.groups, cells, inputs, outputs) };
-            }
-            #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
-            if is_x86_feature_detected!("avx2") {
-                // SAFETY: this processor has them.
-                return unsafe { observe_avx2(&self.groups, cells, inputs, outputs) };
-            }
-        }
-        observe_groups(&self.groups, cells, inputs, outputs);
-    }
-
-    /// The sums over all shards. Workers count on meanwhile, so columns may be apart by the rows in flight.
-    pub fn snapshot(&self) -> Counts {
-        let sum = |cell: usize| self.cell(cell).map(|cell| cell.load(Relaxed)).sum::<u64>();
-        let sum_f64 = |cell: usize| self.cell(cell).map(|cell| f64::from_bits(cell.load(Relaxed))).sum::<f64>();
-        let column = |cells: &Cells| ColumnCounts {
-            bins: (cells.start..cells.start + cells.n_bins).map(sum).collect(),
-            missing: sum(cells.state(State::Missing)),
-            invalid: sum(cells.state(State::Invalid)),
-            below_min: sum(cells.state(State::BelowMin)),
-            above_max: sum(cells.state(State::AboveMax)),
-            unseen: sum(cells.state(State::Unseen)),
-            sum_z: sum_f64(cells.state(State::SumZ)),
-            sum_z2: sum_f64(cells.state(State::SumZ2)),
+    /// What `tally` has counted.
+    pub fn counts(&self, tally: &mut Tally) -> Counts {
+        let Tally { cells, gathered } = tally;
+        count_gathered(&self.groups, cells, gathered);
+        let cell = |cell: usize| cells.get(cell).copied().unwrap_or(0);
+        let column = |column: &Cells| ColumnCounts {
+            bins: (column.start..column.start + column.n_bins).map(cell).collect(),
+            missing: cell(column.state(State::Missing)),
+            invalid: cell(column.state(State::Invalid)),
+            below_min: cell(column.state(State::BelowMin)),
+            above_max: cell(column.state(State::AboveMax)),
+            unseen: cell(column.state(State::Unseen)),
+            sum_z: f64::from_bits(cell(column.state(State::SumZ))),
+            sum_z2: f64::from_bits(cell(column.state(State::SumZ2))),
         };
-        Counts { rows: sum(PADDING - 1), columns: self.layout.iter().map(column).collect() }
-    }
-
-    fn cell(&self, cell: usize) -> impl Iterator<Item = &AtomicU64> {
-        self.shards.iter().filter_map(move |shard| shard.get(cell))
+        Counts { rows: cell(ROWS), columns: self.layout.iter().map(column).collect() }
     }
 }
 
@@ -220,22 +228,98 @@ fn find(
     Ok(Some(Source { is_output: false, tensor, column: feature.column }))
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq")]
-fn observe_avx512(groups: &[Group], cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
-    observe_groups(groups, cells, inputs, outputs);
+/// A batch whose numeric columns are to be counted.
+struct Numbers<'a> {
+    groups: &'a [Group],
+    cells: &'a mut [u64],
+    gathered: &'a mut Gathered,
+    inputs: &'a Checked,
+    outputs: &'a [Tensor],
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn observe_avx2(groups: &[Group], cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
-    observe_groups(groups, cells, inputs, outputs);
+impl Numbers<'_> {
+    /// In the widest form that this processor has; each gives the same bits.
+    fn in_widest_form(self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+                // SAFETY: this processor has them.
+                return unsafe { self.avx512() };
+            }
+            #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: this processor has them.
+                return unsafe { self.avx2() };
+            }
+        }
+        self.observe();
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512dq")]
+    fn avx512(self) {
+        self.observe();
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2")]
+    fn avx2(self) {
+        self.observe();
+    }
+
+    #[inline(always)]
+    fn observe(self) {
+        let Self { groups, cells, gathered, inputs, outputs } = self;
+        let n_rows = inputs.n_rows();
+        let mut start = 0;
+        while start < n_rows {
+            let end = n_rows.min(start + BLOCK - gathered.n_rows);
+            for (group, block) in groups.iter().zip(&mut gathered.blocks) {
+                let rows = &mut block[gathered.n_rows..][..end - start];
+                for run in &group.runs {
+                    let tensors = if run.source.is_output { outputs } else { inputs.tensors() };
+                    run.gather(tensors.get(run.source.tensor), start, rows);
+                }
+            }
+            gathered.n_rows += end - start;
+            start = end;
+            if gathered.n_rows == BLOCK {
+                count_gathered(groups, cells, gathered);
+            }
+        }
+    }
 }
 
 #[inline(always)]
-fn observe_groups(groups: &[Group], cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
-    for group in groups {
-        group.observe(cells, inputs, outputs);
+fn count_gathered(groups: &[Group], cells: &mut [u64], gathered: &mut Gathered) {
+    for (group, block) in groups.iter().zip(&gathered.blocks) {
+        group.count_block(cells, &block[..gathered.n_rows]);
+    }
+    gathered.n_rows = 0;
+}
+
+impl Run {
+    /// Copies the values of each row from `start` on to `rows`; NaN where there are none.
+    #[inline(always)]
+    fn gather(&self, tensor: Option<&Tensor>, start: usize, rows: &mut [[f64; LANES]]) {
+        let stride = tensor.map_or(0, Tensor::row_len);
+        let lanes = self.lane..self.lane + self.n_lanes;
+        for (at, row) in rows.iter_mut().enumerate() {
+            let row = &mut row[lanes.clone()];
+            let first = (start + at) * stride + self.source.column;
+            let places = first..first + self.n_lanes;
+            match tensor.map(Tensor::data) {
+                Some(Data::Fp32(values)) if places.end <= values.len() => {
+                    row.iter_mut().zip(&values[places]).for_each(|(lane, &value)| *lane = f64::from(value));
+                }
+                Some(Data::Fp64(values)) if places.end <= values.len() => row.copy_from_slice(&values[places]),
+                Some(data) => {
+                    row.iter_mut().zip(places).for_each(|(lane, at)| *lane = data.as_f64(at).unwrap_or(f64::NAN));
+                }
+                None => row.fill(f64::NAN),
+            }
+        }
     }
 }
 
@@ -243,10 +327,11 @@ impl Group {
     fn new(columns: &[(Source, Cells, &NumericReference)]) -> Self {
         let n_edges = columns.iter().map(|(_, _, reference)| reference.edges.len()).max().unwrap_or(0);
         let mut group = Self {
-            lanes: columns.iter().map(|&(source, cells, _)| (source, cells)).collect(),
+            lanes: columns.iter().map(|&(_, cells, _)| cells).collect(),
+            runs: runs(columns.iter().map(|&(source, ..)| source)),
             edges: vec![[f64::INFINITY; LANES]; n_edges],
-            min: [f64::NAN; LANES],
-            max: [f64::NAN; LANES],
+            min: [f64::NEG_INFINITY; LANES],
+            max: [f64::INFINITY; LANES],
             mean: [0.0; LANES],
             scale: [0.0; LANES],
         };
@@ -254,47 +339,52 @@ impl Group {
             for (row, &edge) in group.edges.iter_mut().zip(&reference.edges) {
                 row[lane] = edge;
             }
-            if let Some((min, max)) = reference.range {
-                (group.min[lane], group.max[lane]) = (min, max);
-            }
+            (group.min[lane], group.max[lane]) = reference.range.unwrap_or((f64::NAN, f64::NAN));
             (group.mean[lane], group.scale[lane]) = (reference.mean, scale(reference.sd));
         }
         group
     }
 
     #[inline(always)]
-    fn observe(&self, cells: &[AtomicU64], inputs: &Checked, outputs: &[Tensor]) {
-        let mut values = [[0.0_f64; LANES]; BLOCK];
+    fn count_block(&self, cells: &mut [u64], rows: &[[f64; LANES]]) {
         let (mut sum_z, mut sum_z2) = ([0.0; LANES], [0.0; LANES]);
-        for start in (0..inputs.n_rows()).step_by(BLOCK) {
-            let rows = &mut values[..(inputs.n_rows() - start).min(BLOCK)];
-            for (lane, (source, _)) in self.lanes.iter().enumerate() {
-                let tensors = if source.is_output { outputs } else { inputs.tensors() };
-                gather(tensors.get(source.tensor), source.column, start, lane, rows);
-            }
-            for row in rows.iter() {
-                self.count(cells, row);
-                self.sum(row, &mut sum_z, &mut sum_z2);
-            }
+        for row in rows {
+            self.count(cells, row);
+            self.sum(row, &mut sum_z, &mut sum_z2);
         }
-        for (lane, (_, column)) in self.lanes.iter().enumerate() {
+        for (lane, column) in self.lanes.iter().enumerate() {
             add_f64(cells, column.state(State::SumZ), sum_z[lane]);
             add_f64(cells, column.state(State::SumZ2), sum_z2[lane]);
         }
     }
 
     #[inline(always)]
-    fn count(&self, cells: &[AtomicU64], row: &[f64; LANES]) {
-        let mut bins = [0_u64; LANES];
+    fn count(&self, cells: &mut [u64], row: &[f64; LANES]) {
+        // Sums of floats keep their order, so the compiler compares all lanes with an edge at once, and not a lane with all edges.
+        let mut sums = [COUNT_BASE; LANES];
         for edges in &self.edges {
             for lane in 0..LANES {
-                bins[lane] += u64::from(edges[lane] < row[lane]);
+                sums[lane] += if edges[lane] < row[lane] { 1.0 } else { 0.0 };
             }
         }
-        for (lane, (_, column)) in self.lanes.iter().enumerate() {
-            let value = row[lane];
-            #[expect(clippy::cast_possible_truncation, reason = "a bin is a small number")]
-            let bin = column.start + bins[lane] as usize;
+        let mut is_usual = true;
+        for lane in 0..LANES {
+            is_usual &= (self.min[lane] <= row[lane]) & (row[lane] <= self.max[lane]);
+        }
+        if is_usual {
+            for (column, sum) in self.lanes.iter().zip(&sums) {
+                add(cells, column.start + counted(*sum), 1);
+            }
+        } else {
+            self.count_one_by_one(cells, row, &sums);
+        }
+    }
+
+    /// Counts a row of which some value is not inside its reference's range.
+    #[inline(never)]
+    fn count_one_by_one(&self, cells: &mut [u64], row: &[f64; LANES], sums: &[f64; LANES]) {
+        for (lane, column) in self.lanes.iter().enumerate() {
+            let (value, bin) = (row[lane], column.start + counted(sums[lane]));
             if self.min[lane] <= value && value <= self.max[lane] {
                 add(cells, bin, 1);
             } else {
@@ -304,9 +394,8 @@ impl Group {
     }
 
     /// Counts a value that is not inside the reference's range.
-    #[cold]
-    fn count_unusual(&self, cells: &[AtomicU64], lane: usize, value: f64, bin: usize) {
-        let Some((_, column)) = self.lanes.get(lane) else { return };
+    fn count_unusual(&self, cells: &mut [u64], lane: usize, value: f64, bin: usize) {
+        let Some(column) = self.lanes.get(lane) else { return };
         if value.is_nan() {
             add(cells, column.state(State::Missing), 1);
         } else if value.is_infinite() {
@@ -333,32 +422,21 @@ impl Group {
     }
 }
 
-/// Copies value `column` of each row from `start` on to `lane` of `rows`; NaN where there is none.
-fn gather(tensor: Option<&Tensor>, column: usize, start: usize, lane: usize, rows: &mut [[f64; LANES]]) {
-    let Some(tensor) = tensor else {
-        rows.iter_mut().for_each(|row| row[lane] = f64::NAN);
-        return;
-    };
-    let stride = tensor.row_len();
-    let first = start * stride + column;
-    let places = (first..).step_by(stride.max(1));
-    match tensor.data() {
-        Data::Fp32(values) => {
-            for (row, at) in rows.iter_mut().zip(places) {
-                row[lane] = values.get(at).map_or(f64::NAN, |&value| f64::from(value));
-            }
-        }
-        Data::Fp64(values) => {
-            for (row, at) in rows.iter_mut().zip(places) {
-                row[lane] = values.get(at).copied().unwrap_or(f64::NAN);
-            }
-        }
-        data => {
-            for (row, at) in rows.iter_mut().zip(places) {
-                row[lane] = data.as_f64(at).unwrap_or(f64::NAN);
-            }
+/// The lanes of `sources`, one each, as runs of neighbours.
+fn runs(sources: impl Iterator<Item = Source>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (lane, source) in sources.enumerate() {
+        let follows = |run: &&mut Run| {
+            let first = run.source;
+            (first.is_output, first.tensor, first.column + run.n_lanes)
+                == (source.is_output, source.tensor, source.column)
+        };
+        match runs.last_mut().filter(follows) {
+            Some(run) => run.n_lanes += 1,
+            None => runs.push(Run { source, lane, n_lanes: 1 }),
         }
     }
+    runs
 }
 
 impl LevelColumn {
@@ -381,7 +459,7 @@ impl LevelColumn {
         Self { source, cells, by_bits, by_number, by_class, by_name, unknown }
     }
 
-    fn observe(&self, cells: &[AtomicU64], source: Source, inputs: &Checked) {
+    fn observe(&self, cells: &mut [u64], source: Source, inputs: &Checked) {
         let Some(tensor) = inputs.tensors().get(source.tensor) else { return };
         let stride = tensor.row_len();
         let places = (0..inputs.n_rows()).map(|row| row * stride + source.column);
@@ -404,7 +482,7 @@ impl LevelColumn {
         }
     }
 
-    fn observe_classes(&self, cells: &[AtomicU64], source: &PredictionSource, n_rows: usize, outputs: &[Tensor]) {
+    fn observe_classes(&self, cells: &mut [u64], source: &PredictionSource, n_rows: usize, outputs: &[Tensor]) {
         for row in 0..n_rows {
             let class = source.class_index(outputs, row);
             self.count(cells, Some(class.and_then(|class| self.by_class.get(class).copied())));
@@ -419,7 +497,7 @@ impl LevelColumn {
     }
 
     /// Counts one value: `None` is missing, `Some(None)` a level that the reference does not have.
-    fn count(&self, cells: &[AtomicU64], value: Option<Option<Bin>>) {
+    fn count(&self, cells: &mut [u64], value: Option<Option<Bin>>) {
         let Some(bin) = value else {
             add(cells, self.cells.state(State::Missing), 1);
             return;
@@ -432,16 +510,24 @@ impl LevelColumn {
     }
 }
 
-/// Adds to a cell that only this thread writes: a load and a store, not a locked instruction.
-fn add(cells: &[AtomicU64], cell: usize, more: u64) {
-    if let Some(cell) = cells.get(cell) {
-        cell.store(cell.load(Relaxed).wrapping_add(more), Relaxed);
+/// 2^52, a float from which on whole numbers can be counted up: its bits count up with it.
+const COUNT_BASE: f64 = 4_503_599_627_370_496.0;
+
+/// How often 1 was added to [`COUNT_BASE`].
+#[expect(clippy::cast_possible_truncation, reason = "a bin is a small number")]
+fn counted(sum: f64) -> usize {
+    sum.to_bits().wrapping_sub(COUNT_BASE.to_bits()) as usize
+}
+
+fn add(cells: &mut [u64], cell: usize, more: u64) {
+    if let Some(cell) = cells.get_mut(cell) {
+        *cell = cell.wrapping_add(more);
     }
 }
 
-fn add_f64(cells: &[AtomicU64], cell: usize, more: f64) {
-    if let Some(cell) = cells.get(cell) {
-        cell.store((f64::from_bits(cell.load(Relaxed)) + more).to_bits(), Relaxed);
+fn add_f64(cells: &mut [u64], cell: usize, more: f64) {
+    if let Some(cell) = cells.get_mut(cell) {
+        *cell = (f64::from_bits(*cell) + more).to_bits();
     }
 }
 

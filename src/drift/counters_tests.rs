@@ -91,13 +91,17 @@ proptest! {
         builder.push(&inputs, &outputs);
         let profile = builder.finish().unwrap();
         prop_assert_eq!(profile.n_rows(), reference.len() as u64);
-        let counters = Counters::new(&profile, &signature(), 3).unwrap();
+        let counters = Counters::new(&profile, &signature()).unwrap();
+        let mut tallies = [0; 3].map(|_| counters.tally());
+        let mut n_counted = 0;
         for (rows, shard) in &batches {
             let (inputs, outputs) = batch(rows);
-            counters.observe(*shard, &inputs, &outputs);
+            n_counted += counters.observe(&mut tallies[*shard], &inputs, &outputs);
         }
         let rows: Vec<Row> = batches.into_iter().flat_map(|(rows, _)| rows).collect();
-        let counts = counters.snapshot();
+        prop_assert!(n_counted <= rows.len() && rows.len() < n_counted + 3 * BLOCK);
+        let mut counts = Counts::zero(&profile);
+        tallies.iter_mut().for_each(|tally| counts.add(&counters.counts(tally)));
         prop_assert_eq!(counts.rows, rows.len() as u64);
         for (profile, got) in profile.columns().iter().zip(&counts.columns) {
             let expected = counted(profile, &rows);
@@ -140,7 +144,7 @@ fn a_bounded_sample_keeps_its_size_and_takes_from_everywhere() {
 fn a_profile_of_another_model_is_refused() {
     let check = |column: ColumnProfile, expected: &str| {
         let profile = Profile::new(3, vec![column]).unwrap();
-        let error = Counters::new(&profile, &signature(), 1).unwrap_err().to_string();
+        let error = Counters::new(&profile, &signature()).unwrap_err().to_string();
         assert_eq!(error, expected);
     };
     let advice = "make the profile again from this version's own data";

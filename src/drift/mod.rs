@@ -23,7 +23,7 @@ mod case_tests;
 
 pub use builder::ProfileBuilder;
 pub use calibrate::Calibrator;
-pub use counters::Counters;
+pub use counters::{Counters, Tally};
 pub use counts::{ColumnCounts, Counts};
 pub use exact::{beta_binomial_tail, binomial_tail, two_sample_p};
 pub use ladder::Rung;

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
+
+use super::served::pair;
 
 /// One window's statistics of one column.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,13 +197,6 @@ impl Families {
         };
         DECLARED.iter().filter_map(family).collect()
     }
-}
-
-fn pair(name: &str, value: &str) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus values are 64-bit floats")]

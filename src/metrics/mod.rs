@@ -4,18 +4,19 @@
 //! Nothing that a caller sends becomes a label. Handles are resolved when a version is loaded ([`Metrics::version`]), never
 //! looked up on the hot path. This is the only module that knows the `prometheus` crate.
 
+mod cells;
 mod challenger;
 mod drift;
-mod statistics;
+mod served;
 mod version;
 
 pub use challenger::ChallengerMetrics;
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
-pub use statistics::{Counted, Spent, Statistics, Total};
-pub use version::VersionMetrics;
+pub use served::DECLARED as SERVED_DECLARED;
+pub use version::{Counted, Spent, Total, VersionMetrics};
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -26,13 +27,34 @@ use prometheus::{
 /// Content type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Buckets of the duration histograms: seconds, 50 microseconds to 10 seconds.
+/// Bounds of the duration histograms: nanoseconds, 50 microseconds to 10 seconds.
+const DURATION_BOUNDS: &[u64] = &[
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+/// The same in seconds, for histograms that are not counted on the way of every request.
 const DURATION_BUCKETS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// Buckets of the difference of two predictions, which lies between 0 and 1.
 const DIFFERENCE_BUCKETS: &[f64] = &[0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
-const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
+/// Bounds of the rows in one run.
+const BATCH_BOUNDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 const LOAD_BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// A label that takes one of a closed set of values.
@@ -197,15 +219,14 @@ impl StatusClass {
 /// Declares the metrics: field, kind, name, help, labels. The list is what docs/METRICS.md is held against.
 macro_rules! metrics {
     ($($field:ident: $kind:ident = $name:literal, $help:literal, [$($label:literal),*] $(, $buckets:expr)?;)+) => {
-        /// All metrics of the process but the drift series, which [`DriftSource`]s give at scrape.
+        /// All metrics of the process. Those of versions and of drift are put together at scrape.
         #[derive(Debug)]
         pub struct Metrics {
             /// Whether predictions are counted by version.
             is_on: bool,
             registry: Registry,
             drift: drift::DriftCollector,
-            /// Copies of each version in memory: one that is loaded again while the old copy drains is there twice.
-            copies: Mutex<BTreeMap<(String, u64), usize>>,
+            served: served::ServedCollector,
             /// Comparisons of each challenger: one that comes to its next step is compared anew before the last has ended.
             comparisons: Mutex<BTreeMap<(String, u64), usize>>,
             $(#[doc = $help] $field: $kind,)+
@@ -223,7 +244,9 @@ macro_rules! metrics {
                 )+
                 let drift = drift::DriftCollector::new()?;
                 registry.register(Box::new(drift.clone()))?;
-                Ok(Self { is_on: true, registry, drift, copies: Mutex::default(), comparisons: Mutex::default(), $($field),+ })
+                let served = served::ServedCollector::new()?;
+                registry.register(Box::new(served.clone()))?;
+                Ok(Self { is_on: true, registry, drift, served, comparisons: Mutex::default(), $($field),+ })
             }
         }
     };
@@ -234,19 +257,8 @@ macro_rules! metrics {
 metrics! {
     build_info: GaugeVec = "gudgeon_build_info", "Always 1; the label names the build that runs.", ["version"];
     ready: IntGauge = "gudgeon_ready", "1 while the readiness probe says ready.", [];
-    requests: IntCounterVec = "gudgeon_requests_total", "Prediction requests by the version that served and how they ended.",
-        ["model", "version", "outcome"];
     unrouted: IntCounter = "gudgeon_requests_unrouted_total",
         "Prediction requests that named a model or version that is not served.", [];
-    request_duration: HistogramVec = "gudgeon_request_duration_seconds",
-        "Time from the request's arrival to its answer, by the version that served.", ["model", "version"], DURATION_BUCKETS;
-    queue_duration: HistogramVec = "gudgeon_queue_duration_seconds", "Time that a request waited for a compute thread.",
-        ["model", "version"], DURATION_BUCKETS;
-    inference_duration: HistogramVec = "gudgeon_inference_duration_seconds", "Time of one run of the model, of one batch.",
-        ["model", "version"], DURATION_BUCKETS;
-    batch_rows: HistogramVec = "gudgeon_inference_batch_rows", "Rows in one run of the model.", ["model", "version"],
-        BATCH_BUCKETS;
-    rows: IntCounterVec = "gudgeon_rows_total", "Rows predicted.", ["model", "version"];
     in_flight: IntGaugeVec = "gudgeon_requests_in_flight", "Prediction requests that have not been answered yet.", ["model"];
     queue_len: IntGaugeVec = "gudgeon_queue_len", "Requests that wait for a compute thread.", ["model"];
     loads: IntCounterVec = "gudgeon_model_loads_total", "Versions opened for serving, by result.", ["model", "result"];
@@ -421,41 +433,18 @@ impl Metrics {
 
     /// The handles of one version; every series exists from now on, at zero.
     pub fn version(&self, model: &str, version: u64, model_bytes: usize) -> VersionMetrics {
-        let mut copies = self.copies();
-        *copies.entry((model.to_owned(), version)).or_default() += 1;
-        let version = version.to_string();
-        let labels = [model, version.as_str()];
-        let outcome = |outcome: &Outcome| self.requests.with_label_values(&[model, &version, outcome.as_str()]);
+        let labels = [model, &version.to_string()];
         self.model_bytes.with_label_values(&labels).set(i64::try_from(model_bytes).unwrap_or(i64::MAX));
-        VersionMetrics {
-            is_on: self.is_on,
-            requests: Outcome::ALL.iter().map(outcome).collect(),
-            request_duration: self.request_duration.with_label_values(&labels),
-            queue_duration: self.queue_duration.with_label_values(&labels),
-            inference_duration: self.inference_duration.with_label_values(&labels),
-            batch_rows: self.batch_rows.with_label_values(&labels),
-            rows: self.rows.with_label_values(&labels),
-            statistics: Arc::default(),
-        }
+        VersionMetrics { is_on: self.is_on, served: self.served.load(model, version) }
     }
 
     /// Takes the series that speak of memory away once the last copy of a version has gone. Its counters and histograms stay: a counter
     /// that vanishes loses what was not scraped yet.
     pub fn retire_version(&self, model: &str, version: u64) {
-        let mut copies = self.copies();
-        let key = (model.to_owned(), version);
-        let left = copies.get(&key).map_or(0, |n_copies| n_copies.saturating_sub(1));
-        if 0 < left {
-            copies.insert(key, left);
-            return;
+        if self.served.retire(model, version) {
+            // An error says only that the series was not there.
+            drop(self.model_bytes.remove_label_values(&[model, &version.to_string()]));
         }
-        copies.remove(&key);
-        // An error says only that the series was not there.
-        drop(self.model_bytes.remove_label_values(&[model, &version.to_string()]));
-    }
-
-    fn copies(&self) -> MutexGuard<'_, BTreeMap<(String, u64), usize>> {
-        self.copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handles of one model; every series exists from now on, at zero.

@@ -54,7 +54,7 @@ impl ModelStats {
     /// The statistics of `servable` now.
     pub fn of(servable: &Servable) -> Self {
         let Counted { last_inference_ms, rows, success, fail, queue, input, infer, output, by_rows } =
-            servable.metrics().statistics().now();
+            servable.metrics().statistics();
         let none = Duration::default();
         let batch = |(batch_size, compute_infer)| BatchStats {
             batch_size,

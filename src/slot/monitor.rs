@@ -9,8 +9,8 @@ use arc_swap::ArcSwapOption;
 use super::aside;
 use crate::batch::Observe;
 use crate::drift::{
-    ColumnCounts, ColumnProfile, ColumnReport, Counters, Counts, DriftError, Profile, ProfileBuilder, Thresholds,
-    WindowReport, WindowSpec, Windows,
+    ColumnCounts, ColumnProfile, ColumnReport, Counters, Counts, DriftError, Profile, ProfileBuilder, Tally,
+    Thresholds, WindowReport, WindowSpec, Windows,
 };
 use crate::metrics::{ColumnSample, DriftSource, WindowSample};
 use crate::model::{Checked, Digest, ModelName, Signature, Version};
@@ -36,7 +36,7 @@ pub struct MonitorOptions {
     pub model: ModelName,
     /// The version.
     pub version: Version,
-    /// Compute threads: one shard of counters each.
+    /// Compute threads: one tally each.
     pub workers: usize,
     /// The live spans compared with the reference; `None` is one hour and one day.
     pub windows: Option<Vec<WindowSpec>>,
@@ -55,12 +55,19 @@ pub struct Monitor {
     sample: Mutex<Option<ProfileBuilder>>,
 }
 
+/// A value on cache lines of its own, so that workers do not wait for each other's.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
 /// Counters and windows against one profile.
 #[derive(Debug)]
 struct Watch {
     profile: Profile,
     digest: Digest,
     counters: Counters,
+    /// By worker.
+    tallies: Vec<Apart<Mutex<Tally>>>,
     windows: Mutex<Windows>,
     started: Instant,
     rows: AtomicU64,
@@ -170,9 +177,11 @@ impl Watch {
             WindowSpec::Rows(rows) => Some(rows.div_ceil(SUB_WINDOWS)),
             WindowSpec::Time(_) => None,
         };
+        let counters = Counters::new(&profile, signature)?;
         Ok(Self {
             digest: Digest::of(serde_json::to_string(&profile).unwrap_or_default().as_bytes()),
-            counters: Counters::new(&profile, signature, options.workers)?,
+            tallies: (0..options.workers.max(1)).map(|_| Apart(Mutex::new(counters.tally()))).collect(),
+            counters,
             windows: Mutex::new(Windows::new(&specs, profile.clone(), options.thresholds.clone())),
             profile,
             started: Instant::now(),
@@ -184,8 +193,14 @@ impl Watch {
     }
 
     fn observe(&self, worker: usize, inputs: &Checked, outputs: &[Tensor]) {
-        self.counters.observe(worker, inputs, outputs);
-        let n_rows = inputs.n_rows() as u64;
+        let Some(Apart(tally)) = self.tallies.get(worker % self.tallies.len()) else { return };
+        // Its own, but for a moment now and then when somebody reads it.
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_rows = self.counters.observe(&mut tally, inputs, outputs) as u64;
+        drop(tally);
+        if n_rows == 0 {
+            return;
+        }
         let rows = self.rows.fetch_add(n_rows, Ordering::Relaxed) + n_rows;
         let is_due = self.push_every <= rows.saturating_sub(self.pushed_rows.load(Ordering::Relaxed))
             || PUSH_INTERVAL_MILLIS <= self.millis().saturating_sub(self.pushed_millis.load(Ordering::Relaxed));
@@ -201,8 +216,17 @@ impl Watch {
     fn push(&self, windows: &mut Windows) -> Counts {
         self.pushed_rows.store(self.rows.load(Ordering::Relaxed), Ordering::Relaxed);
         self.pushed_millis.store(self.millis(), Ordering::Relaxed);
-        let counts = self.counters.snapshot();
+        let counts = self.counts();
         windows.push(self.started.elapsed(), counts.clone());
+        counts
+    }
+
+    /// What all workers have counted. They count on meanwhile.
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::zero(&self.profile);
+        for Apart(tally) in &self.tallies {
+            counts.add(&self.counters.counts(&mut tally.lock().unwrap_or_else(PoisonError::into_inner)));
+        }
         counts
     }
 
