@@ -167,7 +167,7 @@ impl Lane {
         }
     }
 
-    /// Runs `inputs` at once on this thread, where it is lent ([`Pool::lend`]), the run is short by what was measured,
+    /// Runs `inputs` at once (it is `now`) on this thread, where it is lent ([`Pool::lend`]), the run is short by what was measured,
     /// nobody waits in the queue, and there is no crowd to join.
     ///
     /// # Errors
@@ -175,7 +175,7 @@ impl Lane {
     pub fn run_here(
         self: &Arc<Self>,
         inputs: Checked,
-        deadline: Instant,
+        (now, deadline): (Instant, Instant),
     ) -> Result<Result<Outputs, RunError>, Checked> {
         let is_short = inputs.n_rows() <= self.options.pace.rows_here_max;
         if !is_short || self.is_ready.load(Ordering::Acquire) || self.pool.is_stopped() || !self.pool.is_lent() {
@@ -184,11 +184,11 @@ impl Lane {
         if self.joins_short_runs() && self.crowd.wants_queue() {
             return Err(inputs);
         }
-        if deadline <= Instant::now() {
+        if deadline <= now {
             return Ok(Err(RunError::Deadline));
         }
         self.version_metrics.waited(Duration::ZERO);
-        let outputs = match self.run_plan(inputs.tensors(), inputs.n_rows()) {
+        let outputs = match self.run_plan(inputs.tensors(), inputs.n_rows(), now) {
             Ok(outputs) => Arc::new(outputs),
             Err(error) => return Ok(Err(error)),
         };
@@ -311,7 +311,7 @@ impl Lane {
         }
         // One job, or a batch of which some job makes the engine fail: each for itself, so that only that one gets the error.
         let run = |job: Job| {
-            let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows());
+            let result = self.run_plan(job.inputs.tensors(), job.inputs.n_rows(), Instant::now());
             self.answer(job, result)
         };
         let answered: Vec<_> = jobs.into_iter().filter_map(run).collect();
@@ -332,7 +332,7 @@ impl Lane {
         loop {
             let rows = job.rows_done..(job.rows_done + self.options.batch_rows_max).min(job.inputs.n_rows());
             let inputs: Vec<_> = job.inputs.tensors().iter().map(|input| input.slice_rows(rows.clone())).collect();
-            match self.run_plan(&inputs, rows.len()) {
+            match self.run_plan(&inputs, rows.len(), Instant::now()) {
                 Ok(outputs) => job.pieces.push(outputs),
                 Err(error) => return self.answer(job, Err(error)),
             }
@@ -341,7 +341,8 @@ impl Lane {
                 let pieces = std::mem::take(&mut job.pieces);
                 let outputs = join_rows(&pieces.iter().map(Vec::as_slice).collect::<Vec<_>>());
                 // Pieces whose outputs differ in shape do not make one answer.
-                let outputs = outputs.map_or_else(|| self.run_plan(job.inputs.tensors(), job.inputs.n_rows()), Ok);
+                let outputs = outputs
+                    .map_or_else(|| self.run_plan(job.inputs.tensors(), job.inputs.n_rows(), Instant::now()), Ok);
                 return self.answer(job, outputs);
             }
             job = self.put_back(job)?;
@@ -366,14 +367,14 @@ impl Lane {
 
     fn run_joined(&self, jobs: &[Job]) -> Option<Joined> {
         let inputs = Checked::join(&jobs.iter().map(|job| &job.inputs).collect::<Vec<_>>())?;
-        let outputs = self.run_plan(inputs.tensors(), inputs.n_rows()).ok()?;
+        let outputs = self.run_plan(inputs.tensors(), inputs.n_rows(), Instant::now()).ok()?;
         let sizes: Vec<usize> = jobs.iter().map(|job| job.inputs.n_rows()).collect();
         let results = scatter(&outputs, &sizes)?;
         Some(Joined { inputs, outputs, results })
     }
 
-    fn run_plan(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, RunError> {
-        let started = Instant::now();
+    /// Runs `inputs`, which it starts with now.
+    fn run_plan(&self, inputs: &[Tensor], n_rows: usize, started: Instant) -> Result<Vec<Tensor>, RunError> {
         let outputs = self.plan.run(inputs);
         self.version_metrics.ran(started.elapsed(), n_rows);
         outputs.map_err(|error| {

@@ -168,22 +168,25 @@ fn a_short_run_happens_on_a_thread_that_is_lent_and_is_observed_when_it_is_not_a
     let bench = Bench::with_pace(Pace { rows_here_max: 4, ..Pace::default() });
     let deadline = Instant::now() + Duration::from_secs(60);
     let lane = &bench.lanes[0];
-    assert!(lane.run_here(bench.inputs(1), deadline).is_err(), "not lent");
+    assert!(lane.run_here(bench.inputs(1), (Instant::now(), deadline)).is_err(), "not lent");
     let let_go = bench.let_go.clone();
     bench.pool.lend(|| {
-        assert!(lane.run_here(bench.inputs(5), deadline).is_err(), "long");
-        assert!(matches!(lane.run_here(bench.inputs(1), Instant::now()), Ok(Err(RunError::Deadline))));
-        let outputs = lane.run_here(bench.inputs(4), deadline).unwrap().unwrap();
+        assert!(lane.run_here(bench.inputs(5), (Instant::now(), deadline)).is_err(), "long");
+        assert!(matches!(
+            lane.run_here(bench.inputs(1), (Instant::now(), Instant::now())),
+            Ok(Err(RunError::Deadline))
+        ));
+        let outputs = lane.run_here(bench.inputs(4), (Instant::now(), deadline)).unwrap().unwrap();
         assert_eq!(outputs[0].n_rows(), 4);
         lane.is_ready.store(true, Ordering::Release);
-        assert!(lane.run_here(bench.inputs(1), deadline).is_err(), "others wait");
+        assert!(lane.run_here(bench.inputs(1), (Instant::now(), deadline)).is_err(), "others wait");
         lane.is_ready.store(false, Ordering::Release);
         // The observation waits for this; it would wait for ever if it came before the end of the loan.
         let_go.send(()).unwrap();
     });
     assert_eq!(lane.version_metrics.n_rows(), 4);
     bench.pool.stop();
-    assert!(bench.pool.lend(|| lane.run_here(bench.inputs(1), deadline).is_err()), "stopped");
+    assert!(bench.pool.lend(|| lane.run_here(bench.inputs(1), (Instant::now(), deadline)).is_err()), "stopped");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn short_runs_that_are_cheaper_together_queue_once_there_is_a_crowd() {
     // The second lane's: nothing holds its observations.
     let lane = &bench.lanes[1];
     bench.pool.lend(|| {
-        let runs_here = || lane.run_here(bench.inputs(1), deadline).is_ok();
+        let runs_here = || lane.run_here(bench.inputs(1), (Instant::now(), deadline)).is_ok();
         let n_runs = (0..100).take_while(|_| runs_here()).count();
         assert_eq!(n_runs, 8, "then one looks for others");
         lane.crowd.note(1);

@@ -145,7 +145,7 @@ fn same<W: PartialEq<G> + std::fmt::Debug, G: std::fmt::Debug>(what: &str, want:
 fn every_v1_body_is_read_or_refused_as_its_case_says() {
     each_case("v1-requests", |case: &DecodeCase| {
         let signature = signature(&case.signature);
-        match v1::decode(case.body(), &signature, &case.limits()) {
+        match v1::decode(case.body(), (&signature, signature.plain_row_len()), &case.limits()) {
             Ok(decoded) => {
                 let form = if decoded.form == v1::Form::Rows { "rows" } else { "columns" };
                 same("form", &case.expect.form.as_deref(), &Some(form))?;

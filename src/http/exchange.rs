@@ -189,7 +189,7 @@ async fn predict<E: Exchange>(
     let times = times.at_most(timeout);
     let n_rows = inputs.n_rows();
     counting.read = Instant::now();
-    let result = match servable.predict_here(inputs, times.deadline()) {
+    let result = match servable.predict_here(inputs, (counting.read, times.deadline())) {
         Ok(result) => result,
         Err(inputs) => Box::pin(servable.predict(inputs, times.deadline())).await,
     };

@@ -126,7 +126,8 @@ impl Exchange for Received<'_> {
         let (inputs, form, timeout) = match self.face {
             Face::V1 => {
                 let v1::Decoded { inputs, form } =
-                    v1::decode(&self.body.bytes, signature, limits).map_err(decode_error)?;
+                    v1::decode(&self.body.bytes, (signature, servable.plain_row_len()), limits)
+                        .map_err(decode_error)?;
                 (inputs, AnswerForm::V1(form), None)
             }
             Face::V2 => {

@@ -69,7 +69,7 @@ proptest! {
         };
         let (from, to) = if by_rows { ("predictions", "instances") } else { ("outputs", "inputs") };
         let body = renamed(&v1::encode(&answer).unwrap(), from, to);
-        let decoded = v1::decode(&body, &signature, &DecodeLimits::default()).unwrap();
+        let decoded = v1::decode(&body, (&signature, signature.plain_row_len()), &DecodeLimits::default()).unwrap();
         prop_assert_eq!(decoded.form, form);
         prop_assert_eq!(decoded.inputs[0].tensor.shape(), outputs[0].shape());
         prop_assert!(same(decoded.inputs[0].tensor.data(), outputs[0].data()));
@@ -136,7 +136,7 @@ proptest! {
 fn decode_all(body: &[u8]) {
     for name in ["flights", "matrix", "bare", "single", "image", "ints", "sequence"] {
         let signature = signature(name);
-        if let Ok(decoded) = v1::decode(body, &signature, &DecodeLimits::default()) {
+        if let Ok(decoded) = v1::decode(body, (&signature, signature.plain_row_len()), &DecodeLimits::default()) {
             signature.check(decoded.inputs).unwrap();
         }
         for json_length in [None, Some("0"), Some("2"), Some("80")] {

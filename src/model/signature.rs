@@ -229,6 +229,17 @@ impl Signature {
         }
     }
 
+    /// Values in a row, where a list of values is a row of the only input: the features, if any are named, are its columns in
+    /// order.
+    pub fn plain_row_len(&self) -> Option<usize> {
+        let [spec] = self.inputs.as_slice() else { return None };
+        let &[_, Some(row_len)] = spec.shape.as_slice() else { return None };
+        let in_order = |(at, feature): (usize, &Feature)| feature.column == at && feature.input == spec.name;
+        let is_plain = self.features.is_empty()
+            || (self.features.len() == row_len && self.features.iter().enumerate().all(in_order));
+        (0 < row_len && is_plain).then_some(row_len)
+    }
+
     /// The feature called `name`, with its place.
     pub fn feature(&self, name: &str) -> Option<(usize, &Feature)> {
         self.features.iter().enumerate().find(|(_, feature)| feature.name == name)

@@ -41,6 +41,7 @@ pub struct ServableParts {
 pub struct Servable {
     parts: ServableParts,
     head: Head,
+    plain_row_len: Option<usize>,
     version_text: String,
 }
 
@@ -48,8 +49,9 @@ impl Servable {
     /// A servable of `parts`.
     pub fn new(parts: ServableParts) -> Arc<Self> {
         let head = parts.signature.head();
+        let plain_row_len = parts.signature.plain_row_len();
         let version_text = parts.version.to_string();
-        Arc::new(Self { parts, head, version_text })
+        Arc::new(Self { parts, head, plain_row_len, version_text })
     }
 
     /// The model.
@@ -82,6 +84,11 @@ impl Servable {
         self.head
     }
 
+    /// [`Signature::plain_row_len`], found once.
+    pub fn plain_row_len(&self) -> Option<usize> {
+        self.plain_row_len
+    }
+
     /// The artifact's description; a bare graph has none.
     pub fn manifest(&self) -> Option<&Manifest> {
         self.parts.manifest.as_ref()
@@ -102,12 +109,16 @@ impl Servable {
         self.parts.monitor.as_ref()
     }
 
-    /// Runs a checked batch at once on this thread, where that is the shortest way.
+    /// Runs a checked batch at once on this thread, where that is the shortest way. It is `now`.
     ///
     /// # Errors
     /// Gives `inputs` back where they have to queue, for [`Self::predict`]; then as that.
-    pub fn predict_here(&self, inputs: Checked, deadline: Instant) -> Result<Result<Outputs, RunError>, Checked> {
-        self.parts.lane.run_here(inputs, deadline)
+    pub fn predict_here(
+        &self,
+        inputs: Checked,
+        (now, deadline): (Instant, Instant),
+    ) -> Result<Result<Outputs, RunError>, Checked> {
+        self.parts.lane.run_here(inputs, (now, deadline))
     }
 
     /// Whether there is room for one more request; asked before work is put into reading one.

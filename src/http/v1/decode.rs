@@ -30,12 +30,16 @@ pub struct Decoded {
     pub form: Form,
 }
 
-/// Reads a v1 body for a model of `signature`.
+/// Reads a v1 body for a model of `signature`, of which the [plain row's length](Signature::plain_row_len) is told.
 ///
 /// # Errors
 /// [`DecodeError`]; a path starts at `instances` or `inputs`.
-pub fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    match plain::decode(body, signature, limits) {
+pub fn decode(
+    body: &[u8],
+    (signature, plain_row_len): (&Signature, Option<usize>),
+    limits: &DecodeLimits,
+) -> Result<Decoded, DecodeError> {
+    match plain_row_len.and_then(|row_len| plain::decode(body, signature, row_len, limits)) {
         Some(decoded) => Ok(decoded),
         None => decode_any(body, signature, limits),
     }

@@ -18,9 +18,8 @@ const EXACT_MAX: u64 = 1 << 53;
 /// So many digits fit into 64 bits, whatever they are.
 const DIGITS_MAX: usize = 19;
 
-/// What `body` asks for, where it is plain; `None` leaves it to the general reader.
-pub(super) fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) -> Option<Decoded> {
-    let row_len = plain_row_len(signature)?;
+/// What `body` asks for, where it is plain; `None` leaves it to the general reader. `row_len` is [`Signature::plain_row_len`].
+pub(super) fn decode(body: &[u8], signature: &Signature, row_len: usize, limits: &DecodeLimits) -> Option<Decoded> {
     let spec = signature.inputs.first()?;
     let rows_max = limits.rows_max.min(limits.values_max / row_len);
     let mut text = Text { rest: body };
@@ -46,15 +45,6 @@ pub(super) fn decode(body: &[u8], signature: &Signature, limits: &DecodeLimits) 
     }
     let tensor = Tensor::new(vec![n_rows, row_len], data).ok()?;
     Some(Decoded { inputs: vec![NamedTensor { name: spec.name.clone(), tensor }], form: Form::Rows })
-}
-
-/// Values in a row, where a list of them is a row of the only input: the features, if any are named, are its columns in order.
-fn plain_row_len(signature: &Signature) -> Option<usize> {
-    let [spec] = signature.inputs.as_slice() else { return None };
-    let &[_, Some(row_len)] = spec.shape.as_slice() else { return None };
-    let features = &signature.features;
-    let in_order = features.iter().enumerate().all(|(at, feature)| feature.column == at && feature.input == spec.name);
-    (0 < row_len && (features.is_empty() || (features.len() == row_len && in_order))).then_some(row_len)
 }
 
 /// The nearest 32-bit float; `None` where a finite value would become infinite.
@@ -306,7 +296,7 @@ mod tests {
         let mut was_plain = false;
         for datatype in [Dtype::Fp32, Dtype::Fp64] {
             let signature = signature(datatype);
-            let Some(plain) = decode(body.as_bytes(), &signature, &limits) else { continue };
+            let Some(plain) = decode(body.as_bytes(), &signature, 2, &limits) else { continue };
             was_plain = true;
             let general = decode_any(body.as_bytes(), &signature, &limits);
             assert_eq!(general.as_ref().map(bits).map_err(ToString::to_string), Ok(bits(&plain)), "{body}");
@@ -374,7 +364,7 @@ mod tests {
         fn every_float_comes_back(value in any::<f64>().prop_filter("finite", |value| value.is_finite())) {
             let body = format!("{{\"instances\":[[{value:?},1]]}}");
             let limits = DecodeLimits::default();
-            let read = decode(body.as_bytes(), &signature(Dtype::Fp64), &limits).map(|read| bits(&read).1);
+            let read = decode(body.as_bytes(), &signature(Dtype::Fp64), 2, &limits).map(|read| bits(&read).1);
             prop_assert_eq!(read, Some(vec![value.to_bits(), 1.0_f64.to_bits()]));
         }
 

@@ -1,9 +1,8 @@
 //! `[m, k] x [k, n]` in f32, on one thread.
 //!
-//! The right side is packed into panels of [`WIDTH`] columns, the rows into tiles of a few rows, depth by depth, so that both
-//! are read from front to back. A tile is multiplied with a part of a panel at a time, its sums in registers; a panel
-//! stays in the cache for all tiles. The code is portable; on x86-64 it is compiled three times, and the form for the
-//! processor at hand is chosen when a matrix is packed.
+//! The right side is packed into panels of [`WIDTH`] columns, so that it is read from front to back. A tile of a few rows is
+//! multiplied with a part of a panel at a time, its sums in registers; a panel stays in the cache for all tiles. The code is
+//! portable; on x86-64 it is compiled three times, and the form for the processor at hand is chosen when a matrix is packed.
 //!
 //! The inner loops are written so that the compiler keeps the sums in registers: counted loops over arrays of fixed size, no
 //! more than eight registers of sums, and no check of an index.
@@ -108,7 +107,7 @@ fn multiply_avx512(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     multiply::<4, 32, true>(packed, rows, out);
 }
 
-/// Tiles of `ROWS` rows, the last one with a row of zeros if one is missing; then of two, then of one; `COLUMNS` columns at a time. Each sum is added up from front to back in
+/// Tiles of `ROWS` rows, the last one with a row twice if one is missing; then of two, then of one; `COLUMNS` columns at a time. Each sum is added up from front to back in
 /// all of them, so that a row's answer has the same bits alone and in any batch.
 #[inline(always)]
 fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
@@ -120,38 +119,22 @@ fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &P
     let (pairs, single) = rows.split_at((in_pairs - in_tiles) * k);
     let (tiles_out, out) = out.split_at_mut(in_tiles * n);
     let (pairs_out, single_out) = out.split_at_mut((in_pairs - in_tiles) * n);
-    by_panels::<ROWS, COLUMNS, FMA>(packed, &depth_first(tiles, k), tiles_out);
-    by_panels::<2, COLUMNS, FMA>(packed, &depth_first(pairs, k), pairs_out);
-    by_panels::<1, COLUMNS, FMA>(packed, single.as_chunks().0, single_out);
-}
-
-/// `[m, k]` as tiles of `[k, ROWS]`, the last of them filled up with zeros.
-#[inline(always)]
-fn depth_first<const ROWS: usize>(rows: &[f32], k: usize) -> Vec<[f32; ROWS]> {
-    let mut tiles = vec![[0.0; ROWS]; rows.len().div_ceil(ROWS * k) * k];
-    for (tile, rows) in tiles.chunks_exact_mut(k).zip(rows.chunks(ROWS * k)) {
-        for (at, row) in rows.chunks_exact(k).enumerate() {
-            for (values, value) in tile.iter_mut().zip(row) {
-                values[at] = *value;
-            }
-        }
-    }
-    tiles
+    by_panels::<ROWS, COLUMNS, FMA>(packed, tiles, tiles_out);
+    by_panels::<2, COLUMNS, FMA>(packed, pairs, pairs_out);
+    by_panels::<1, COLUMNS, FMA>(packed, single, single_out);
 }
 
 #[inline(always)]
-fn by_panels<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(
-    packed: &Packed,
-    tiles: &[[f32; ROWS]],
-    out: &mut [f32],
-) {
+fn by_panels<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
-    if tiles.is_empty() {
+    if rows.is_empty() {
         return;
     }
     for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
-        for (tile, out) in tiles.chunks_exact(k).zip(out.chunks_mut(ROWS * n)) {
-            // What is behind column n is not worth its time.
+        for (rows, out) in rows.chunks(ROWS * k).zip(out.chunks_mut(ROWS * n)) {
+            let n_rows = rows.len() / k;
+            // A missing row is the last one again; what comes of it is not written.
+            let tile: [&[f32]; ROWS] = std::array::from_fn(|row| &rows[row.min(n_rows - 1) * k..][..k]);
             if COLUMNS == WIDTH && WIDTH / 2 < n - start {
                 write(&product::<ROWS, WIDTH, 0, FMA>(tile, panel), out, (start, n));
             } else {
@@ -180,14 +163,15 @@ fn write<const ROWS: usize, const COLUMNS: usize>(
 /// A tile times the columns of a panel from `FIRST` on.
 #[inline(always)]
 fn product<const ROWS: usize, const COLUMNS: usize, const FIRST: usize, const FMA: bool>(
-    tile: &[[f32; ROWS]],
+    tile: [&[f32]; ROWS],
     panel: &[[f32; WIDTH]],
 ) -> [[f32; COLUMNS]; ROWS] {
     let mut sums = [[0.0; COLUMNS]; ROWS];
-    for (values, weights) in tile.iter().zip(panel) {
+    let tile = tile.map(|row| &row[..panel.len()]);
+    for (depth, weights) in panel.iter().enumerate() {
         for row in 0..ROWS {
             for column in 0..COLUMNS {
-                let (value, weight) = (values[row], weights[FIRST + column]);
+                let (value, weight) = (tile[row][depth], weights[FIRST + column]);
                 let sum = &mut sums[row][column];
                 // Without the instruction, the fused form would be a call.
                 *sum = if FMA { value.mul_add(weight, *sum) } else { *sum + value * weight };
