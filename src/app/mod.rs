@@ -28,6 +28,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::slot::Slots;
 use crate::verify::Examiner;
 
+pub use crate::batch::take_short_turns;
 pub use token::TokenError;
 
 /// Why the server does not start.

@@ -11,8 +11,9 @@ mod lane;
 mod lend;
 mod pace;
 mod pool;
-mod yielding;
+mod turns;
 
 pub use lane::{Lane, LaneMetrics, LaneOptions, Observe, Outputs, RunError, Tap};
 pub use pace::Pace;
 pub use pool::{Pool, PoolOptions};
+pub use turns::take_short_turns;

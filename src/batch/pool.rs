@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use super::lane::Lane;
 use super::lend::Seats;
-use super::yielding;
+use super::turns;
 use crate::metrics::Metrics;
 
 /// How many threads compute.
@@ -53,7 +53,7 @@ impl Pool {
             let (shared, metrics) = (Arc::clone(&pool), Arc::clone(metrics));
             let builder = std::thread::Builder::new().name(format!("gudgeon-compute-{worker}"));
             let thread = builder.spawn(move || {
-                yielding::to_readers();
+                turns::come_after_readers();
                 shared.work(worker, &metrics);
             })?;
             pool.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);

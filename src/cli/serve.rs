@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::examine::isolation;
-use crate::app::Server;
+use crate::app::{Server, take_short_turns};
 use crate::config::RawConfig;
 use crate::telemetry;
 
@@ -16,7 +16,8 @@ pub(super) fn run(raw: RawConfig) -> anyhow::Result<ExitCode> {
     let config = raw.check()?;
     telemetry::start(config.log_format, &config.log)?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.thread_name("gudgeon-io").thread_stack_size(WORKER_STACK_BYTES).enable_all().build()?;
+    builder.thread_name("gudgeon-io").thread_stack_size(WORKER_STACK_BYTES).on_thread_start(take_short_turns);
+    let runtime = builder.enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let server = Server::bind(config, isolation()?).await?;
