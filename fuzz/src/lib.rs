@@ -1,11 +1,17 @@
-//! As much of gudgeon as reads and runs a graph in the native engine, and what makes hostile graphs out of good ones.
+//! As much of gudgeon as reads and runs a graph in the native engine, what makes hostile graphs out of good ones, and as much
+//! as reads requests.
 
 #![allow(dead_code, unused_imports, clippy::all)]
 
+pub mod decoders;
 pub mod engine;
+pub mod grpc;
+pub mod http;
 pub mod inputs;
 pub mod model;
 pub mod mutate;
+pub mod oip;
+pub mod seeds;
 #[path = "../../src/tensor/mod.rs"]
 pub mod tensor;
 

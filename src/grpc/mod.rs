@@ -4,6 +4,7 @@
 //! itself are shared with `http`; here is only how messages say it. [`Grpc`] answers the calls of one listener.
 
 mod contents;
+mod decode;
 mod describe;
 mod front;
 mod health;

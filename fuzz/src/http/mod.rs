@@ -1,0 +1,8 @@
+//! As much of `gudgeon::http` as reads bodies.
+
+#[path = "../../../src/http/json/mod.rs"]
+pub mod json;
+pub mod v1;
+pub mod v2;
+
+pub use json::DecodeLimits;
