@@ -7,6 +7,7 @@ mod integration {
     pub(crate) mod process;
 
     mod attack;
+    mod bad_requests;
     mod canary;
     mod child;
     mod contract;
