@@ -10,7 +10,7 @@ use super::inference::infer_parameter::ParameterChoice;
 use super::inference::model_infer_request::InferInputTensor;
 use super::inference::model_infer_response::InferOutputTensor;
 use super::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use crate::http::exchange::{Asked, Exchange};
+use crate::http::exchange::{Asked, Attempt, Exchange};
 use crate::http::v2::ID_CHARS_MAX;
 use crate::http::{ApiError, DecodeLimits, Face};
 use crate::model::{Mismatch, Signature};
@@ -56,7 +56,7 @@ impl Exchange for Received<'_> {
         Some(self.request_id)
     }
 
-    fn read(&self, servable: &Servable, limits: &DecodeLimits) -> Result<Asked<Form>, ApiError> {
+    fn read(&self, servable: &Servable, limits: &DecodeLimits, _: Attempt) -> Result<Asked<Form>, ApiError> {
         let (request, signature) = (self.request, servable.signature());
         if request.id.chars().nth(ID_CHARS_MAX).is_some() {
             return Err(refuse("id", format!("at most {ID_CHARS_MAX} characters"), "more"));
