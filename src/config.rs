@@ -96,10 +96,15 @@ settings! {
         "Address for predictions and probes; port 0 takes a free one and the log says which.";
     grpc_addr: SocketAddr = "GUDGEON_GRPC_ADDR", loopback(8081), "Address for predictions over gRPC.";
     ops_addr: SocketAddr = "GUDGEON_OPS_ADDR", loopback(8082), "Address for metrics, probes and the admin route.";
+    tls_cert_file: PathBuf = "GUDGEON_TLS_CERT_FILE", PathBuf::new(),
+        "PEM file with the server's certificate and those that it is signed by: every port then speaks TLS and nothing else.";
+    tls_key_file: PathBuf = "GUDGEON_TLS_KEY_FILE", PathBuf::new(), "PEM file with the key of that certificate.";
+    tls_ops_client_ca_file: PathBuf = "GUDGEON_TLS_OPS_CLIENT_CA_FILE", PathBuf::new(),
+        "PEM file with authorities: the operations port then takes no connection without a certificate that they have signed.";
     request_timeout: Period = "GUDGEON_REQUEST_TIMEOUT", Period::from_secs(10),
         "Deadline of a prediction; a request may ask for less with x-request-timeout-ms.";
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
-        "A connection that has not sent a request's head by then is closed.";
+        "A connection that has not sent a request's head by then, or is not done with its TLS handshake, is closed.";
     body_timeout: Period = "GUDGEON_BODY_TIMEOUT", Period::from_secs(30),
         "A request's body, or a caller's reading of an answer, that stalls for so long ends the request.";
     connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
@@ -265,6 +270,7 @@ impl Config {
             let got = self.verify_memory_max.to_string();
             return Err(ConfigError::Range { key: "verify_memory_max", expected: "at least 128MiB", got });
         }
+        self.check_tls()?;
         let periods = [
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
@@ -280,6 +286,22 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// A certificate is nothing without its key, and authorities are nothing without both.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let is_named = |path: &Path| !path.as_os_str().is_empty();
+        let (has_certificate, has_key) = (is_named(&self.tls_cert_file), is_named(&self.tls_key_file));
+        let missing = |key, expected| Err(ConfigError::Range { key, expected, got: "no file".to_owned() });
+        match (has_certificate, has_key) {
+            (true, false) => missing("tls_key_file", "the key of the certificate in tls_cert_file"),
+            (false, true) => missing("tls_cert_file", "the certificate of the key in tls_key_file"),
+            (false, false) if is_named(&self.tls_ops_client_ca_file) => missing(
+                "tls_cert_file",
+                "a certificate of the server, since tls_ops_client_ca_file asks for those of clients",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// What models are opened with.
@@ -441,6 +463,12 @@ mod tests {
             "onnxruntime_library = \"/nowhere/libonnxruntime.so\"",
             "onnxruntime_library: expected the file of onnxruntime's library, got /nowhere/libonnxruntime.so",
         );
+        check_file(
+            "tls_cert_file = \"a.pem\"",
+            "tls_key_file: expected the key of the certificate in tls_cert_file, got no file",
+        );
+        check_file("tls_key_file = \"a.key\"", "tls_cert_file: expected the certificate of the key in tls_key_file");
+        check_file("tls_ops_client_ca_file = \"ca.pem\"", "tls_cert_file: expected a certificate of the server");
         check_file("onnxruntime_providers = [\"tensorrt\"]", "expected some of cuda, cpu, got \"tensorrt\"");
     }
 

@@ -29,5 +29,6 @@ mod integration {
     mod parity;
     mod prometheus;
     mod swap;
+    mod tls;
     mod train;
 }

@@ -14,6 +14,7 @@ mod serve;
 mod table;
 mod train;
 mod verify;
+mod web;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -79,9 +80,11 @@ enum Command {
 /// Where the running server's admin route is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdminArgs {
-    /// The server's operations address.
+    /// The server's operations address; one that begins with https is spoken to over TLS.
     #[arg(long, env = "GUDGEON_URL", default_value = "http://127.0.0.1:8082")]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) trust: web::TrustArgs,
     /// File with the admin token; else GUDGEON_ADMIN_TOKEN, else the token that `serve` made on this machine.
     #[arg(long, env = "GUDGEON_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,

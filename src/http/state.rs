@@ -27,6 +27,8 @@ pub struct HttpOptions {
     pub rows_max: usize,
     /// Deepest nesting of JSON.
     pub nesting_max: usize,
+    /// Whether connections are inside TLS.
+    pub is_secured: bool,
 }
 
 impl HttpOptions {
