@@ -101,6 +101,8 @@ settings! {
     tls_key_file: PathBuf = "GUDGEON_TLS_KEY_FILE", PathBuf::new(), "PEM file with the key of that certificate.";
     tls_ops_client_ca_file: PathBuf = "GUDGEON_TLS_OPS_CLIENT_CA_FILE", PathBuf::new(),
         "PEM file with authorities: the operations port then takes no connection without a certificate that they have signed.";
+    api_keys_file: PathBuf = "GUDGEON_API_KEYS_FILE", PathBuf::new(),
+        "File with the names and SHA-256 digests of API keys: the ports for predictions then want one of the keys.";
     request_timeout: Period = "GUDGEON_REQUEST_TIMEOUT", Period::from_secs(10),
         "Deadline of a prediction; a request may ask for less with x-request-timeout-ms.";
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),

@@ -8,6 +8,7 @@ mod integration {
 
     mod attack;
     mod bad_requests;
+    mod callers;
     mod canary;
     mod child;
     mod contract;

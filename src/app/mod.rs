@@ -3,6 +3,7 @@
 //! A server takes bound listeners and a shutdown future, so tests need no special mode.
 
 mod accept;
+mod callers;
 mod http2;
 mod idle;
 mod stall;
@@ -25,7 +26,7 @@ use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
-use crate::http::{AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
+use crate::http::{AdminToken, ApiKeysError, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
@@ -62,6 +63,9 @@ pub enum AppError {
     /// The certificate or its key cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// The callers' keys cannot be read.
+    #[error(transparent)]
+    ApiKeys(#[from] ApiKeysError),
     /// A metric is declared wrongly.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -115,7 +119,8 @@ impl Server {
         let admin_token = token::resolve(&config.admin_token)?;
         let metrics = Metrics::counting(config.monitoring)?;
         let (security, certificates) = tls::load(&config)?.unzip();
-        let watched = certificates.into_iter().collect();
+        let (api_keys, keys) = callers::load(&config, &metrics)?;
+        let watched = certificates.into_iter().chain(keys).collect();
         let pool_options = PoolOptions { threads: config.compute_threads_resolved() };
         let pool = Pool::start(pool_options, &metrics).map_err(AppError::Thread)?;
         let slots = Arc::new(Slots::default());
@@ -139,6 +144,7 @@ impl Server {
             readiness: Readiness::new(Arc::clone(&metrics)),
             metrics,
             admin_token: AdminToken::new(admin_token),
+            api_keys,
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
@@ -10,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Version, header};
 use uuid::{Builder, Uuid};
 
 use super::error::ApiError;
+use super::keys::API_KEY;
 use super::v2;
 
 const REQUEST_ID_BYTES_MAX: usize = 64;
@@ -24,7 +26,7 @@ static ONCE: [HeaderName; 6] = [
     header::AUTHORIZATION,
     HeaderName::from_static(v2::JSON_LENGTH),
     HeaderName::from_static("x-request-timeout-ms"),
-    HeaderName::from_static("x-api-key"),
+    API_KEY,
 ];
 
 /// A request's id: the caller's where it is a sane one, else made here.
@@ -79,6 +81,8 @@ pub(super) struct Access {
     method: Method,
     path: String,
     started: Instant,
+    /// The name of the key that it came with.
+    pub(super) key: Option<Arc<str>>,
 }
 
 impl Access {
@@ -87,16 +91,17 @@ impl Access {
             method: head.method.clone(),
             path: head.uri.path().chars().take(LOGGED_PATH_CHARS_MAX).collect(),
             started: Instant::now(),
+            key: None,
         })
     }
 
     pub(super) fn log(self, id: &RequestId, response: &Response) {
-        let Self { method, path, started } = self;
+        let Self { method, path, started, key } = self;
         let version = response.headers().get("x-model-version").and_then(|version| version.to_str().ok());
         let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
         // The path is a caller's: quoting it keeps one event on one line.
         tracing::debug!(
-            target: "gudgeon::access", request_id = id.as_str(), %method, ?path, status, version, micros, "answered"
+            target: "gudgeon::access", request_id = id.as_str(), %method, ?path, status, version, key = key.as_deref(), micros, "answered"
         );
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{BodyBudget, DecodeLimits};
+use super::{ApiKeys, BodyBudget, DecodeLimits};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -51,6 +51,8 @@ pub struct AppState {
     pub readiness: Readiness,
     /// The admin route's token.
     pub admin_token: AdminToken,
+    /// The keys that requests for predictions want.
+    pub api_keys: Arc<ApiKeys>,
     /// What the bodies of all predictions may take together.
     pub body_budget: BodyBudget,
     /// Turns at reading or writing a large body: as many as there are cores, so that probes and small requests get on.

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, ProtocolVersion};
 
-use super::harness::{TOKEN, TestRegistry, TestServer, gudgeon, isolation};
+use super::harness::{TOKEN, TestRegistry, TestServer, gudgeon, isolation, oip_python, repository};
 
 /// An authority, and what it has signed, in a folder.
 struct Authority {
@@ -244,4 +244,21 @@ fn a_server_does_not_start_with_what_it_cannot_use_and_says_why() {
         assert!(code == 2 && error.contains("TLS: ") && error.contains(expected), "{code}: {error}");
         assert!(!error.contains("BEGIN PRIVATE KEY-----\n"), "a key was told: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_goes_over_tls_and_wants_a_key() {
+    let authority = Authority::new();
+    let keys = authority.folder.path().join("keys");
+    std::fs::write(&keys, format!("tests {}\n", super::callers::digest(TOKEN))).unwrap();
+    let server = authority.serve(|config| config.api_keys_file = keys).await;
+    let port = server.grpc.rsplit(':').next().unwrap();
+    let output = std::process::Command::new(oip_python())
+        .arg(repository("tests/python/oip_secured.py"))
+        .args([&format!("localhost:{port}"), authority.ca().to_str().unwrap(), TOKEN, "iris"])
+        .output()
+        .unwrap();
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(out.trim(), "ok", "{error}");
+    server.stop().await;
 }
