@@ -3,8 +3,10 @@
 //! A flag wins over its environment variable, that over the file, that over the default. This is the only module that
 //! reads the environment. The table that [`settings!`] makes is what docs/CONFIGURATION.md is held against.
 
+mod origins;
 mod units;
 
+pub use origins::Origins;
 pub use units::{ByteSize, InvalidUnit, Period};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -103,6 +105,8 @@ settings! {
         "PEM file with authorities: the operations port then takes no connection without a certificate that they have signed.";
     api_keys_file: PathBuf = "GUDGEON_API_KEYS_FILE", PathBuf::new(),
         "File with the names and SHA-256 digests of API keys: the ports for predictions then want one of the keys.";
+    cors_origins: Origins = "GUDGEON_CORS_ORIGINS", Origins::default(),
+        "Origins whose pages may ask for predictions, for example https://shop.example; * is every one; a list in the file.";
     request_timeout: Period = "GUDGEON_REQUEST_TIMEOUT", Period::from_secs(10),
         "Deadline of a prediction; a request may ask for less with x-request-timeout-ms.";
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
@@ -471,6 +475,7 @@ mod tests {
         );
         check_file("tls_key_file = \"a.key\"", "tls_cert_file: expected the certificate of the key in tls_key_file");
         check_file("tls_ops_client_ca_file = \"ca.pem\"", "tls_cert_file: expected a certificate of the server");
+        check_file("cors_origins = [\"shop.example\"]", "expected an origin like https://shop.example");
         check_file("onnxruntime_providers = [\"tensorrt\"]", "expected some of cuda, cpu, got \"tensorrt\"");
     }
 

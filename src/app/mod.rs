@@ -26,7 +26,7 @@ use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
-use crate::http::{AdminToken, ApiKeysError, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
+use crate::http::{AdminToken, ApiKeysError, AppState, BodyBudget, Cors, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
@@ -145,6 +145,7 @@ impl Server {
             metrics,
             admin_token: AdminToken::new(admin_token),
             api_keys,
+            cors: Cors::new(config.cors_origins.as_slice()),
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),

@@ -6,6 +6,7 @@
 mod admin;
 mod body;
 mod coding;
+mod cors;
 mod envelope;
 pub mod error;
 pub(crate) mod exchange;
@@ -27,6 +28,7 @@ mod properties;
 
 pub use body::BodyBudget;
 pub(crate) use body::Share;
+pub use cors::Cors;
 pub(crate) use envelope::RequestId;
 pub use error::{ApiError, Face};
 pub use front::Front;
