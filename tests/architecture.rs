@@ -50,6 +50,9 @@ cli + lifecycle: the answers of the admin route, which its client reads back; th
 cli + model: arguments are parsed into names, versions and aliases at once
 cli + telemetry: `serve` starts the log
 cli + tls: the commands speak to servers over TLS
+cli + grpc: `conform` asks servers with the protocol's messages
+cli + oip: `conform` writes and reads tensors in the binary form
+cli + tensor: as above; a row for a model is made of its types
 main -> cli
 main + config: onnxruntime is told in the environment not to report on its use, before there is a second thread
 ";

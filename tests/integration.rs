@@ -11,6 +11,7 @@ mod integration {
     mod callers;
     mod canary;
     mod child;
+    mod conform;
     mod contract;
     mod converge;
     mod demo;

@@ -3,6 +3,7 @@
 mod challenge;
 mod client;
 mod confined;
+mod conform;
 mod demo;
 mod evaluate;
 mod examine;
@@ -67,6 +68,8 @@ enum Command {
     Operations(operations::OperationsArgs),
     /// Remove the oldest versions; never one that is in use.
     Prune(prune::PruneArgs),
+    /// Check whether a server speaks the Open Inference Protocol. Exit code: 0 all that is required, 1 not all, 2 error.
+    Conform(conform::ConformArgs),
     /// The whole story on real data: train, serve, drift, retrain, swap under load, roll back.
     Demo(demo::DemoArgs),
     /// Run another command of this binary under limits that it cannot raise.
@@ -125,6 +128,7 @@ impl Cli {
             Command::History(args) => lifecycle::history(&args),
             Command::Operations(args) => operations::run(&args),
             Command::Prune(args) => prune::run(args),
+            Command::Conform(args) => conform::run(&args),
             Command::Demo(args) => demo::run(args),
             Command::Examine => examine::run(),
             Command::Confined(args) => confined::run(args, Self::run_line),

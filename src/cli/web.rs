@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::Args;
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -47,6 +47,8 @@ pub(super) struct Web {
     /// What the address has behind the port.
     prefix: String,
     tls: Option<ClientConfig>,
+    /// The API key of every request.
+    key: Option<HeaderValue>,
 }
 
 /// What bytes go over.
@@ -82,7 +84,24 @@ impl Web {
             authority: HeaderValue::from_str(authority.as_str())?,
             prefix: uri.path().trim_end_matches('/').to_owned(),
             tls,
+            key: None,
         })
+    }
+
+    /// Sends `key` with every request.
+    ///
+    /// # Errors
+    /// Where it is nothing that a header field can carry.
+    pub(super) fn with_key(mut self, key: Option<&str>) -> anyhow::Result<Self> {
+        self.key =
+            key.map(HeaderValue::from_str).transpose().context("an API key has characters that no header can carry")?;
+        Ok(self)
+    }
+
+    fn add_key(&self, headers: &mut HeaderMap) {
+        if let Some(key) = &self.key {
+            headers.insert("x-api-key", key.clone());
+        }
     }
 
     /// Sends `request`, whose address is a path, and waits for the head of its answer.
@@ -96,6 +115,7 @@ impl Web {
         let (mut parts, body) = request.into_parts();
         parts.uri = format!("{}{}", self.prefix, parts.uri).parse()?;
         parts.headers.insert(header::HOST, self.authority.clone());
+        self.add_key(&mut parts.headers);
         Ok(sender.send_request(Request::from_parts(parts, body)).await?)
     }
 
@@ -109,6 +129,7 @@ impl Web {
         tokio::spawn(connection);
         let (mut parts, body) = request.into_parts();
         let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.add_key(&mut parts.headers);
         parts.uri = format!("{scheme}://{}{}", self.authority.to_str()?, parts.uri).parse()?;
         Ok(sender.send_request(Request::from_parts(parts, body)).await?)
     }
