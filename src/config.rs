@@ -3,8 +3,10 @@
 //! A flag wins over its environment variable, that over the file, that over the default. This is the only module that
 //! reads the environment. The table that [`settings!`] makes is what docs/CONFIGURATION.md is held against.
 
+mod origins;
 mod units;
 
+pub use origins::Origins;
 pub use units::{ByteSize, InvalidUnit, Period};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -96,10 +98,19 @@ settings! {
         "Address for predictions and probes; port 0 takes a free one and the log says which.";
     grpc_addr: SocketAddr = "GUDGEON_GRPC_ADDR", loopback(8081), "Address for predictions over gRPC.";
     ops_addr: SocketAddr = "GUDGEON_OPS_ADDR", loopback(8082), "Address for metrics, probes and the admin route.";
+    tls_cert_file: PathBuf = "GUDGEON_TLS_CERT_FILE", PathBuf::new(),
+        "PEM file with the server's certificate and those that it is signed by: every port then speaks TLS and nothing else.";
+    tls_key_file: PathBuf = "GUDGEON_TLS_KEY_FILE", PathBuf::new(), "PEM file with the key of that certificate.";
+    tls_ops_client_ca_file: PathBuf = "GUDGEON_TLS_OPS_CLIENT_CA_FILE", PathBuf::new(),
+        "PEM file with authorities: the operations port then takes no connection without a certificate that they have signed.";
+    api_keys_file: PathBuf = "GUDGEON_API_KEYS_FILE", PathBuf::new(),
+        "File with the names and SHA-256 digests of API keys: the ports for predictions then want one of the keys.";
+    cors_origins: Origins = "GUDGEON_CORS_ORIGINS", Origins::default(),
+        "Origins whose pages may ask for predictions, for example https://shop.example; * is every one; a list in the file.";
     request_timeout: Period = "GUDGEON_REQUEST_TIMEOUT", Period::from_secs(10),
         "Deadline of a prediction; a request may ask for less with x-request-timeout-ms.";
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
-        "A connection that has not sent a request's head by then is closed.";
+        "A connection that has not sent a request's head by then, or is not done with its TLS handshake, is closed.";
     body_timeout: Period = "GUDGEON_BODY_TIMEOUT", Period::from_secs(30),
         "A request's body, or a caller's reading of an answer, that stalls for so long ends the request.";
     connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
@@ -265,6 +276,7 @@ impl Config {
             let got = self.verify_memory_max.to_string();
             return Err(ConfigError::Range { key: "verify_memory_max", expected: "at least 128MiB", got });
         }
+        self.check_tls()?;
         let periods = [
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
@@ -280,6 +292,22 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// A certificate is nothing without its key, and authorities are nothing without both.
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let is_named = |path: &Path| !path.as_os_str().is_empty();
+        let (has_certificate, has_key) = (is_named(&self.tls_cert_file), is_named(&self.tls_key_file));
+        let missing = |key, expected| Err(ConfigError::Range { key, expected, got: "no file".to_owned() });
+        match (has_certificate, has_key) {
+            (true, false) => missing("tls_key_file", "the key of the certificate in tls_cert_file"),
+            (false, true) => missing("tls_cert_file", "the certificate of the key in tls_key_file"),
+            (false, false) if is_named(&self.tls_ops_client_ca_file) => missing(
+                "tls_cert_file",
+                "a certificate of the server, since tls_ops_client_ca_file asks for those of clients",
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// What models are opened with.
@@ -441,6 +469,13 @@ mod tests {
             "onnxruntime_library = \"/nowhere/libonnxruntime.so\"",
             "onnxruntime_library: expected the file of onnxruntime's library, got /nowhere/libonnxruntime.so",
         );
+        check_file(
+            "tls_cert_file = \"a.pem\"",
+            "tls_key_file: expected the key of the certificate in tls_cert_file, got no file",
+        );
+        check_file("tls_key_file = \"a.key\"", "tls_cert_file: expected the certificate of the key in tls_key_file");
+        check_file("tls_ops_client_ca_file = \"ca.pem\"", "tls_cert_file: expected a certificate of the server");
+        check_file("cors_origins = [\"shop.example\"]", "expected an origin like https://shop.example");
         check_file("onnxruntime_providers = [\"tensorrt\"]", "expected some of cuda, cpu, got \"tensorrt\"");
     }
 

@@ -11,7 +11,7 @@
 //! | modules | what they are |
 //! | --- | --- |
 //! | [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
-//! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`] | mechanisms: each hides one library or one resource |
+//! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`], [`tls`] | mechanisms: each hides one library or one resource |
 //! | [`batch`], [`slot`], [`verify`], [`lifecycle`] | serving |
 //! | [`trainer`] | training; it meets serving only in the registry |
 //! | [`http`], [`config`], [`app`], [`cli`] | edges |
@@ -50,5 +50,6 @@ pub mod registry;
 pub mod slot;
 pub mod telemetry;
 pub mod tensor;
+pub mod tls;
 pub mod trainer;
 pub mod verify;

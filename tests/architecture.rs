@@ -24,6 +24,7 @@ telemetry -> -
 engine -> tensor model
 registry -> model
 child -> -
+tls -> -
 batch -> engine metrics model tensor
 slot -> batch drift engine metrics model tensor
 verify -> engine model tensor
@@ -39,6 +40,7 @@ config -> -
 config + engine: the execution providers of onnxruntime are a setting, and what models are opened with is made of settings
 config + telemetry: the form of log lines is a setting, and its type belongs to the module that writes them
 app -> batch config drift engine evaluation grpc http lifecycle metrics model registry slot telemetry tensor verify
+app + tls: what listeners are secured with
 app + child: the server is told of which binary its children are
 cli -> app config evaluation registry trainer verify
 cli + child: `confined` is how a child of this binary is run
@@ -47,6 +49,10 @@ cli + engine: `verify` opens a model under the engine's limits; `confined` opens
 cli + lifecycle: the answers of the admin route, which its client reads back; the engine that model.toml asks for
 cli + model: arguments are parsed into names, versions and aliases at once
 cli + telemetry: `serve` starts the log
+cli + tls: the commands speak to servers over TLS
+cli + grpc: `conform` asks servers with the protocol's messages
+cli + oip: `conform` writes and reads tensors in the binary form
+cli + tensor: as above; a row for a model is made of its types
 main -> cli
 main + config: onnxruntime is told in the environment not to report on its use, before there is a second thread
 ";
@@ -61,8 +67,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tonic_prost", &["grpc"]),
     ("tonic_health", &["grpc"]),
     ("tonic_reflection", &["grpc"]),
-    ("hyper", &["app"]),
-    ("hyper_util", &["app"]),
+    // `cli` asks servers, `app` is one.
+    ("hyper", &["app", "cli"]),
+    ("hyper_util", &["app", "cli"]),
+    ("tokio_rustls", &["tls", "app", "cli"]),
     ("prometheus", &["metrics"]),
     ("arc_swap", &["slot"]),
     // `telemetry` derives `clap::ValueEnum` for the one enum of its that is a setting.

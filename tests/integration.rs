@@ -7,8 +7,11 @@ mod integration {
     pub(crate) mod process;
 
     mod attack;
+    mod bad_requests;
+    mod callers;
     mod canary;
     mod child;
+    mod conform;
     mod contract;
     mod converge;
     mod demo;
@@ -28,5 +31,6 @@ mod integration {
     mod parity;
     mod prometheus;
     mod swap;
+    mod tls;
     mod train;
 }

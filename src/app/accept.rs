@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 
 use super::idle::{Idle, Turns};
 use super::stall::Stalling;
+use super::wire::{Security, Wire};
 use crate::batch::Pool;
 use crate::grpc::Grpc;
 use crate::http::Front;
@@ -44,6 +45,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AcceptOptions {
     pub(super) connections_max: usize,
+    /// The longest that a handshake may take, and then a request's head.
     pub(super) header_timeout: Duration,
     /// The longest that a caller may leave an answer unread.
     pub(super) write_timeout: Duration,
@@ -73,6 +75,8 @@ pub(super) struct Service {
     /// Connections lend it their thread.
     pub(super) pool: Arc<Pool>,
     pub(super) metrics: Arc<Metrics>,
+    /// `None` where connections are plain.
+    pub(super) security: Option<Security>,
 }
 
 /// Serves `service` on `socket` until the phase says otherwise; ends when the last connection has.
@@ -100,7 +104,7 @@ pub(super) async fn serve(
             }
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection { stream, peer, permit, phase: phase.clone() };
+                    let connection = Connection { stream: Wire::Plain(stream), peer, permit, phase: phase.clone() };
                     connections.spawn(connection.serve(service.clone(), options));
                 }
                 // Out of file descriptors, most likely: connections that end make room.
@@ -115,7 +119,7 @@ pub(super) async fn serve(
     // Connections that the kernel has taken already are served, not reset.
     for (stream, peer) in rest(socket) {
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { break };
-        let connection = Connection { stream, peer, permit, phase: phase.clone() };
+        let connection = Connection { stream: Wire::Plain(stream), peer, permit, phase: phase.clone() };
         connections.spawn(connection.serve(service.clone(), options));
     }
     finish(connections, options.drain_timeout).await;
@@ -151,7 +155,7 @@ pub(super) async fn reached(phase: &mut watch::Receiver<Phase>, wanted: Phase) {
 }
 
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Wire,
     pub(super) peer: SocketAddr,
     permit: OwnedSemaphorePermit,
     pub(super) phase: watch::Receiver<Phase>,
@@ -159,13 +163,40 @@ pub(super) struct Connection {
 
 impl Connection {
     async fn serve(self, service: Service, options: AcceptOptions) {
-        let Service { protocol, pool, metrics } = service;
+        let Service { protocol, pool, metrics, security } = service;
         let _open = Held::new(&metrics.connections(protocol.listener()));
-        // A small answer must not wait for the next one.
-        drop(self.stream.set_nodelay(true));
+        if let Wire::Plain(stream) = &self.stream {
+            // A small answer must not wait for the next one.
+            drop(stream.set_nodelay(true));
+        }
+        let connection = match security {
+            None => self,
+            // Boxed: a plain connection has no room to keep for it.
+            Some(security) => match Box::pin(self.secured(security, options)).await {
+                Some(connection) => connection,
+                None => return,
+            },
+        };
         match protocol {
-            Protocol::Http(front) => self.serve_http1(front, pool, options).await,
-            Protocol::Grpc(grpc) => self.serve_http2(grpc, pool, options).await,
+            Protocol::Http(front) => connection.serve_http1(front, pool, options).await,
+            Protocol::Grpc(grpc) => connection.serve_http2(grpc, pool, options).await,
+        }
+    }
+
+    /// Shakes hands; `None` where that failed, or the server ends.
+    async fn secured(self, security: Security, options: AcceptOptions) -> Option<Self> {
+        let Self { stream, peer, permit, mut phase } = self;
+        let Wire::Plain(stream) = stream else { return None };
+        let secured = tokio::select! {
+            secured = security.secured(stream, options.header_timeout) => secured,
+            () = reached(&mut phase, Phase::Finish) => return None,
+        };
+        match secured {
+            Ok(stream) => Some(Self { stream, peer, permit, phase }),
+            Err(error) => {
+                tracing::debug!(%error, %peer, "a TLS handshake failed");
+                None
+            }
         }
     }
 

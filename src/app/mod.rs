@@ -3,10 +3,14 @@
 //! A server takes bound listeners and a shutdown future, so tests need no special mode.
 
 mod accept;
+mod callers;
 mod http2;
 mod idle;
 mod stall;
+mod tls;
 mod token;
+mod watched;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,15 +21,17 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use self::accept::{AcceptOptions, Phase, Protocol, Service};
+use self::watched::Watched;
 use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
-use crate::http::{AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
+use crate::http::{AdminToken, ApiKeysError, AppState, BodyBudget, Cors, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
 use crate::slot::Slots;
+use crate::tls::TlsError;
 use crate::verify::Examiner;
 
 pub use crate::batch::take_short_turns;
@@ -55,6 +61,12 @@ pub enum AppError {
     /// The admin token cannot be made or kept.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The certificate or its key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// The callers' keys cannot be read.
+    #[error(transparent)]
+    ApiKeys(#[from] ApiKeysError),
     /// A metric is declared wrongly.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -77,7 +89,6 @@ fn listen_hint(source: &io::Error, flag: &str) -> String {
 }
 
 /// A server that is bound to its addresses and serves nothing yet.
-#[derive(Debug)]
 pub struct Server {
     config: Config,
     http: TcpListener,
@@ -85,6 +96,14 @@ pub struct Server {
     ops: TcpListener,
     state: Arc<AppState>,
     pool: Arc<Pool>,
+    security: Option<tls::Listeners>,
+    watched: Vec<Watched>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("http", &self.http).field("grpc", &self.grpc).finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -100,6 +119,9 @@ impl Server {
         let ops = listen(config.ops_addr, "operations", "--ops-addr").await?;
         let admin_token = token::resolve(&config.admin_token)?;
         let metrics = Metrics::counting(config.monitoring)?;
+        let (security, certificates) = tls::load(&config)?.unzip();
+        let (api_keys, keys) = callers::load(&config, &metrics)?;
+        let watched = certificates.into_iter().chain(keys).collect();
         let pool_options = PoolOptions { threads: config.compute_threads_resolved() };
         let pool = Pool::start(pool_options, &metrics).map_err(AppError::Thread)?;
         let slots = Arc::new(Slots::default());
@@ -123,12 +145,14 @@ impl Server {
             readiness: Readiness::new(Arc::clone(&metrics)),
             metrics,
             admin_token: AdminToken::new(admin_token),
+            api_keys,
+            cors: Cors::new(config.cors_origins.as_slice()),
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),
             options: http_options(&config),
         });
-        Ok(Self { config, http, grpc, ops, state, pool })
+        Ok(Self { config, http, grpc, ops, state, pool, security, watched })
     }
 
     /// The address of predictions and probes.
@@ -157,7 +181,8 @@ impl Server {
         hurry: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
         let (http_addr, grpc_addr, ops_addr) = (self.http_addr(), self.grpc_addr(), self.ops_addr());
-        let Self { config, http, grpc, ops, state, pool } = self;
+        let Self { config, http, grpc, ops, state, pool, security, watched } = self;
+        let _watch = watched::watch(watched).map_err(AppError::Thread)?;
         let calls = Grpc::new(Arc::clone(&state))?;
         let (phase, watching) = watch::channel(Phase::Serve);
         let (ops_phase, ops_watching) = watch::channel(Phase::Serve);
@@ -167,16 +192,24 @@ impl Server {
             write_timeout: config.body_timeout.duration(),
             drain_timeout: config.drain_timeout.duration(),
         };
-        let service = |protocol| Service { protocol, pool: Arc::clone(&pool), metrics: Arc::clone(&state.metrics) };
-        let public = service(Protocol::Http(Front::public(Arc::clone(&state))));
+        let scheme = if security.is_some() { "https" } else { "http" };
+        let [http_security, grpc_security, ops_security] = tls::Listeners::each(security);
+        let service = |protocol, security| Service {
+            protocol,
+            pool: Arc::clone(&pool),
+            metrics: Arc::clone(&state.metrics),
+            security,
+        };
+        let public = service(Protocol::Http(Front::public(Arc::clone(&state))), http_security);
         let mut public = tokio::spawn(accept::serve(http, public, watching.clone(), accept));
-        let mut remote = tokio::spawn(accept::serve(grpc, service(Protocol::Grpc(calls.clone())), watching, accept));
-        let operations = service(Protocol::Http(Front::ops(Arc::clone(&state))));
+        let remote = service(Protocol::Grpc(calls.clone()), grpc_security);
+        let mut remote = tokio::spawn(accept::serve(grpc, remote, watching, accept));
+        let operations = service(Protocol::Http(Front::ops(Arc::clone(&state))), ops_security);
         let ops_accept = AcceptOptions { drain_timeout: Duration::from_secs(1), ..accept };
         let mut operations = tokio::spawn(accept::serve(ops, operations, ops_watching, ops_accept));
         tracing::info!(
             %http_addr, %grpc_addr, %ops_addr,
-            "listening on http://{http_addr}, on {grpc_addr} for gRPC and on http://{ops_addr}"
+            "listening on {scheme}://{http_addr}, on {grpc_addr} for gRPC and on {scheme}://{ops_addr}"
         );
 
         let loaded = state.lifecycle.run(Lifecycle::load_all).await;
@@ -253,5 +286,6 @@ fn http_options(config: &Config) -> HttpOptions {
         upload_bytes_max: config.upload_bytes_max.as_usize(),
         rows_max: config.rows_max,
         nesting_max: config.nesting_max,
+        is_secured: tls::is_on(config),
     }
 }

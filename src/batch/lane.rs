@@ -19,6 +19,9 @@ use crate::metrics::{Metrics, ModelMetrics, VersionMetrics};
 use crate::model::Checked;
 use crate::tensor::{Tensor, join_rows};
 
+/// The most values of a piece of a large request: pieces are copied, by some engines twice.
+const PIECE_VALUES_MAX: usize = 1 << 20;
+
 /// The outputs of one request, in the order of the signature; shared, because observers look at them after the answer.
 pub type Outputs = Arc<Vec<Tensor>>;
 
@@ -330,7 +333,8 @@ impl Lane {
     /// that came meanwhile are before it, and where it is dropped if its caller went away.
     fn run_pieces(self: &Arc<Self>, mut job: Job) -> Option<Answered> {
         loop {
-            let rows = job.rows_done..(job.rows_done + self.options.batch_rows_max).min(job.inputs.n_rows());
+            let n_rows = self.options.batch_rows_max.min(rows_in(PIECE_VALUES_MAX, job.inputs.tensors()));
+            let rows = job.rows_done..(job.rows_done + n_rows).min(job.inputs.n_rows());
             let inputs: Vec<_> = job.inputs.tensors().iter().map(|input| input.slice_rows(rows.clone())).collect();
             match self.run_plan(&inputs, rows.len(), Instant::now()) {
                 Ok(outputs) => job.pieces.push(outputs),
@@ -416,6 +420,12 @@ impl Lane {
             self.metrics.count_observe_failure();
         }
     }
+}
+
+/// The most rows of `inputs` that have no more than so many values; one at least.
+fn rows_in(values_max: usize, inputs: &[Tensor]) -> usize {
+    let row_len = inputs.iter().fold(0_usize, |sum, input| sum.saturating_add(input.row_len()));
+    (values_max / row_len.max(1)).max(1)
 }
 
 /// What a lane counts on.

@@ -205,3 +205,12 @@ fn short_runs_that_are_cheaper_together_queue_once_there_is_a_crowd() {
         assert!(!runs_here() && !runs_here(), "there are others");
     });
 }
+
+#[test]
+fn a_piece_of_wide_rows_has_few_of_them_and_one_at_least() {
+    let wide = |width: usize| [Tensor::new(vec![0, width], Data::Fp32(Vec::new())).unwrap()];
+    assert_eq!(rows_in(1_000, &wide(10)), 100);
+    assert_eq!(rows_in(1_000, &[wide(10), wide(15)].concat()), 40);
+    assert_eq!(rows_in(1_000, &wide(5_000)), 1);
+    assert_eq!(rows_in(1_000, &wide(usize::MAX)), 1);
+}

@@ -4,12 +4,18 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use bytes::Bytes;
+use http::request::Builder;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::AdminArgs;
 use super::operations::step_text;
+use super::web::Web;
 use crate::config;
 use crate::evaluation::Report;
 use crate::lifecycle::{Activation, Challenged, ChallengerStatus, Event, ModelStatus, Operation, Progress, Pruned};
@@ -20,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(900);
 
 /// Speaks to one server's admin route.
 pub(super) struct AdminClient {
-    http: reqwest::Client,
+    web: Web,
     url: String,
     token: String,
     /// Whether a person watches: then operations are followed, not just waited for.
@@ -73,9 +79,9 @@ struct Events {
 
 impl AdminClient {
     pub(super) fn new(args: &AdminArgs) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+        let web = Web::new(&args.url, &args.trust)?;
         let token = config::admin_token(args.admin_token_file.as_deref())?;
-        Ok(Self { http, url: args.url.trim_end_matches('/').to_owned(), token, shows_progress: false })
+        Ok(Self { web, url: args.url.trim_end_matches('/').to_owned(), token, shows_progress: false })
     }
 
     /// Shows how far an operation is, where a person watches.
@@ -106,11 +112,11 @@ impl AdminClient {
     /// Follows an operation to its end; `show` gets every step.
     pub(super) async fn follow(&self, id: &str, mut show: impl FnMut(&Progress)) -> anyhow::Result<Operation> {
         let place = format!("/admin/operations/{id}");
-        let mut response = self.send(self.http.get(format!("{}{place}/events", self.url))).await?;
+        let mut events = self.send(Request::get(format!("{place}/events")), Bytes::new()).await?;
         let mut text = String::new();
         // A stream that breaks off is no matter: what came of the operation is asked for afterwards.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            text.push_str(&String::from_utf8_lossy(&chunk));
+        while let Some(Ok(frame)) = events.frame().await {
+            text.push_str(&String::from_utf8_lossy(frame.data_ref().map_or(&[], |data| data)));
             while let Some((event, rest)) = text.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap_or_default();
                 if let Ok(step) = serde_json::from_str(data) {
@@ -167,16 +173,17 @@ impl AdminClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.answer(self.http.get(format!("{}{path}", self.url))).await
+        self.answer(Request::get(path), Bytes::new()).await
     }
 
     /// Asks for an operation and waits for what comes of it.
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &serde_json::Value) -> anyhow::Result<T> {
-        let request = self.http.post(format!("{}{path}", self.url)).json(body);
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        let body = Bytes::from(body.to_string());
         if !self.shows_progress {
-            return self.answer(request).await;
+            return self.answer(request, body).await;
         }
-        let begun: Operation = self.answer(request.header("prefer", "respond-async")).await?;
+        let begun: Operation = self.answer(request.header("prefer", "respond-async"), body).await?;
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(Duration::from_millis(100));
         let ended = self.follow(&begun.id, |step| bar.set_message(step_text(step))).await;
@@ -191,29 +198,38 @@ impl AdminClient {
         }
     }
 
-    async fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> anyhow::Result<T> {
-        let response = self.send(request).await?;
-        let body = response.bytes().await.context("the answer broke off")?;
+    async fn answer<T: DeserializeOwned>(&self, request: Builder, body: Bytes) -> anyhow::Result<T> {
+        let body = whole(self.send(request, body).await?).await?;
         serde_json::from_slice(&body).context("the answer is not what this version of gudgeon expects")
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
-        let request = request.bearer_auth(&self.token).header("x-gudgeon-actor", config::actor());
-        let response = request.send().await.with_context(|| {
+    async fn send(&self, request: Builder, body: Bytes) -> anyhow::Result<Incoming> {
+        let request = request
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header("x-gudgeon-actor", config::actor())
+            .body(Full::new(body))?;
+        let response = tokio::time::timeout(TIMEOUT, self.web.send(request)).await.context("no answer in time");
+        let response = response.flatten().with_context(|| {
             format!("no answer from {}: is `gudgeon serve` running? name its operations address with --url", self.url)
         })?;
-        let status = response.status();
+        let (status, body) = (response.status(), response.into_body());
         if status.is_success() {
-            return Ok(response);
+            return Ok(body);
         }
-        let body = response.bytes().await.context("the answer broke off")?;
+        let body = whole(body).await?;
         let Ok(ErrorBody { error, code, breaches, report }) = serde_json::from_slice::<ErrorBody>(&body) else {
             bail!("{} answered {status}", self.url);
         };
-        if status == reqwest::StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             let hint = "set GUDGEON_ADMIN_TOKEN or --admin-token-file to the server's token";
             return Err(anyhow!("{error}: {hint}"));
         }
         Err(Refused::from(ErrorBody { error, code, breaches, report }).into())
     }
+}
+
+/// All of a body.
+async fn whole(body: Incoming) -> anyhow::Result<Bytes> {
+    let collected = tokio::time::timeout(TIMEOUT, body.collect()).await.context("the answer did not end in time")?;
+    Ok(collected.context("the answer broke off")?.to_bytes())
 }

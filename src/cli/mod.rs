@@ -3,6 +3,7 @@
 mod challenge;
 mod client;
 mod confined;
+mod conform;
 mod demo;
 mod evaluate;
 mod examine;
@@ -14,6 +15,7 @@ mod serve;
 mod table;
 mod train;
 mod verify;
+mod web;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -66,6 +68,8 @@ enum Command {
     Operations(operations::OperationsArgs),
     /// Remove the oldest versions; never one that is in use.
     Prune(prune::PruneArgs),
+    /// Check whether a server speaks the Open Inference Protocol. Exit code: 0 all that is required, 1 not all, 2 error.
+    Conform(conform::ConformArgs),
     /// The whole story on real data: train, serve, drift, retrain, swap under load, roll back.
     Demo(demo::DemoArgs),
     /// Run another command of this binary under limits that it cannot raise.
@@ -79,9 +83,11 @@ enum Command {
 /// Where the running server's admin route is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct AdminArgs {
-    /// The server's operations address.
+    /// The server's operations address; one that begins with https is spoken to over TLS.
     #[arg(long, env = "GUDGEON_URL", default_value = "http://127.0.0.1:8082")]
     pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) trust: web::TrustArgs,
     /// File with the admin token; else GUDGEON_ADMIN_TOKEN, else the token that `serve` made on this machine.
     #[arg(long, env = "GUDGEON_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
@@ -122,6 +128,7 @@ impl Cli {
             Command::History(args) => lifecycle::history(&args),
             Command::Operations(args) => operations::run(&args),
             Command::Prune(args) => prune::run(args),
+            Command::Conform(args) => conform::run(&args),
             Command::Demo(args) => demo::run(args),
             Command::Examine => examine::run(),
             Command::Confined(args) => confined::run(args, Self::run_line),

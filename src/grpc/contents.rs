@@ -88,7 +88,7 @@ fn list_of(dtype: Dtype) -> &'static str {
 }
 
 /// `data` as typed contents.
-pub(super) fn typed(data: &Data) -> InferTensorContents {
+pub(crate) fn typed(data: &Data) -> InferTensorContents {
     let mut contents = InferTensorContents::default();
     match data {
         Data::Bool(values) => contents.bool_contents.clone_from(values),

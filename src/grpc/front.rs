@@ -21,7 +21,7 @@ use super::DESCRIPTORS;
 use super::health::Health;
 use super::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use super::service::Inference;
-use super::status::http_status;
+use super::status::{http_status, status};
 use super::weigh::Weighed;
 use crate::http::{AppState, RequestId, Share};
 use crate::metrics::{HttpAnswers, Listener};
@@ -106,6 +106,13 @@ impl Grpc {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let id = RequestId::of(request.headers().get(REQUEST_ID));
+        let admitted = self.state.api_keys.admit_call(request.headers(), request.uri().path());
+        if let Err(error) = admitted {
+            let mut response = status(&error).into_http();
+            response.headers_mut().insert(REQUEST_ID, id.into());
+            self.answers.count(http_status(Code::Unauthenticated));
+            return response;
+        }
         let is_stream = request.uri().path() == STREAM;
         request.extensions_mut().insert(Peer(peer));
         request.extensions_mut().insert(id.clone());

@@ -10,7 +10,7 @@ use super::inference::infer_parameter::ParameterChoice;
 use super::inference::model_infer_request::InferInputTensor;
 use super::inference::model_infer_response::InferOutputTensor;
 use super::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use crate::http::exchange::{Asked, Exchange};
+use crate::http::exchange::{Asked, Attempt, Exchange};
 use crate::http::{ApiError, DecodeLimits, Face};
 use crate::slot::Servable;
 use crate::tensor::Tensor;
@@ -49,7 +49,7 @@ impl Exchange for Received<'_> {
         Some(self.request_id)
     }
 
-    fn read(&self, servable: &Servable, limits: &DecodeLimits) -> Result<Asked<Form>, ApiError> {
+    fn read(&self, servable: &Servable, limits: &DecodeLimits, _: Attempt) -> Result<Asked<Form>, ApiError> {
         let signature = servable.signature();
         let refused = |mismatch| ApiError::BadInput { face: Face::V2, mismatch };
         let Decoded { inputs, wanted, is_raw, timeout } = decode(self.request, signature, limits).map_err(refused)?;

@@ -19,11 +19,12 @@ mod infer;
     clippy::allow_attributes_without_reason,
     reason = "this file is made from inference.proto"
 )]
-mod inference;
+pub(crate) mod inference;
 mod service;
 mod status;
 mod weigh;
 
+pub(crate) use contents::typed;
 pub use front::{Grpc, GrpcError};
 
 /// `inference.proto`, compiled: what reflection tells.

@@ -32,7 +32,7 @@ fn code(error: &ApiError) -> Code {
         ApiError::UnknownModel(_) | ApiError::UnknownVersion { .. } => Code::NotFound,
         ApiError::TooLarge { .. } | ApiError::Overloaded { .. } => Code::ResourceExhausted,
         ApiError::RequestTimeout | ApiError::DeadlinePassed { .. } => Code::DeadlineExceeded,
-        ApiError::Unauthorized => Code::Unauthenticated,
+        ApiError::Unauthorized | ApiError::NoKey => Code::Unauthenticated,
         ApiError::Forbidden(_) => Code::PermissionDenied,
         ApiError::Unavailable { .. } => Code::Unavailable,
         ApiError::Operation { kind, .. } => match kind {

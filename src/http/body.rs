@@ -81,6 +81,11 @@ pub(super) struct ReadBody {
 }
 
 impl ReadBody {
+    /// `bytes`, with the part of the budget that was held for them as they came.
+    pub(super) fn new(bytes: Bytes, held: Option<OwnedSemaphorePermit>) -> Self {
+        Self { bytes, held }
+    }
+
     /// The same request with `bytes`, which came out of these.
     ///
     /// # Errors
@@ -168,28 +173,53 @@ pub(super) struct BodyLimits<'a> {
     pub(super) budget: Option<&'a BodyBudget>,
 }
 
-/// Reads a body to its end. A declared length over the limit is refused before anything is read.
+/// Takes the parts of a body as they come.
+pub(super) trait Gather {
+    /// Takes the next part.
+    fn add(&mut self, part: Bytes);
+}
+
+/// The length that the head declares; 0 where it declares none.
+pub(super) fn declared_len(headers: &HeaderMap) -> usize {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    usize::try_from(declared.unwrap_or(0)).unwrap_or(usize::MAX)
+}
+
+/// Reads a body to its end, in one piece.
 ///
 /// # Errors
-/// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`], and [`ApiError::Overloaded`] where the
-/// others leave no room.
+/// As [`gather`].
 pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
     headers: &HeaderMap,
     body: &mut B,
     limits: BodyLimits<'_>,
 ) -> Result<ReadBody, ApiError> {
+    let mut joined = Joined { declared: declared_len(headers), first: Bytes::new(), joined: BytesMut::new() };
+    let held = gather(headers, body, limits, &mut joined).await?;
+    let Joined { first, joined, .. } = joined;
+    Ok(ReadBody::new(if joined.is_empty() { first } else { joined.freeze() }, held))
+}
+
+/// Reads a body to its end into `gatherer`; gives back its part of the budget. A declared length over the limit is refused before
+/// anything is read.
+///
+/// # Errors
+/// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`], and [`ApiError::Overloaded`] where the
+/// others leave no room.
+pub(super) async fn gather<B: HttpBody<Data = Bytes> + Unpin>(
+    headers: &HeaderMap,
+    body: &mut B,
+    limits: BodyLimits<'_>,
+    gatherer: &mut impl Gather,
+) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
     let BodyLimits { bytes_max, total, stall, budget } = limits;
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    let declared = declared.unwrap_or(0);
-    if u64::try_from(bytes_max).is_ok_and(|max| max < declared) {
+    if bytes_max < declared_len(headers) {
         return Err(ApiError::TooLarge { limit: bytes_max });
     }
-    let declared = usize::try_from(declared).unwrap_or(usize::MAX);
-    let share = Share { budget, held: None };
-    let mut reading = Reading { declared, bytes_max, share, first: Bytes::new(), joined: BytesMut::new() };
+    let mut reading = Reading { n_bytes: 0, bytes_max, share: Share { budget, held: None }, gatherer };
     // A small body is there with its head, or as soon as the connection has been looked at once more: no timer for that.
     if reading.read_at_hand(body).await? {
-        return Ok(reading.into_body());
+        return Ok(reading.share.held);
     }
     let rest = async {
         loop {
@@ -204,19 +234,40 @@ pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
         Some(total) => tokio::time::timeout(total, rest).await.unwrap_or(Err(ApiError::RequestTimeout))?,
         None => rest.await?,
     }
-    Ok(reading.into_body())
+    Ok(reading.share.held)
 }
 
-/// The part of a body that has come.
-struct Reading<'a> {
+/// The parts of a body, joined.
+struct Joined {
     declared: usize,
-    bytes_max: usize,
-    share: Share<&'a BodyBudget>,
     first: Bytes,
     joined: BytesMut,
 }
 
-impl Reading<'_> {
+impl Gather for Joined {
+    fn add(&mut self, part: Bytes) {
+        if self.first.is_empty() && self.joined.is_empty() {
+            // Most bodies come in one part: nothing is copied then.
+            self.first = part;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.reserve(self.declared.min(AHEAD_BYTES_MAX).max(self.first.len() + part.len()));
+            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.joined.extend_from_slice(&part);
+    }
+}
+
+/// The part of a body that has come.
+struct Reading<'a, G> {
+    n_bytes: usize,
+    bytes_max: usize,
+    share: Share<&'a BodyBudget>,
+    gatherer: &'a mut G,
+}
+
+impl<G: Gather> Reading<'_, G> {
     /// Takes what is there without waiting for the caller; true where that was all.
     async fn read_at_hand<B: HttpBody<Data = Bytes> + Unpin>(&mut self, body: &mut B) -> Result<bool, ApiError> {
         let mut has_yielded = false;
@@ -247,27 +298,13 @@ impl Reading<'_> {
         let Some(part) = part else { return Ok(false) };
         let Ok(part) = part else { return Err(ApiError::BrokenBody("it broke off")) };
         let Some(data) = part else { return Ok(true) };
-        let n_bytes = self.first.len() + self.joined.len() + data.len();
-        if self.bytes_max < n_bytes {
+        self.n_bytes += data.len();
+        if self.bytes_max < self.n_bytes {
             return Err(ApiError::TooLarge { limit: self.bytes_max });
         }
-        self.share.grow(n_bytes)?;
-        if self.first.is_empty() && self.joined.is_empty() {
-            // Most bodies come in one part: nothing is copied then.
-            self.first = data;
-            return Ok(true);
-        }
-        if self.joined.is_empty() {
-            self.joined.reserve(self.declared.min(AHEAD_BYTES_MAX).max(self.first.len() + data.len()));
-            self.joined.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.joined.extend_from_slice(&data);
+        self.share.grow(self.n_bytes)?;
+        self.gatherer.add(data);
         Ok(true)
-    }
-
-    fn into_body(self) -> ReadBody {
-        let Self { first, joined, share, .. } = self;
-        ReadBody { bytes: if joined.is_empty() { first } else { joined.freeze() }, held: share.held }
     }
 }
 

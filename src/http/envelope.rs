@@ -2,20 +2,32 @@
 
 use std::cell::Cell;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderValue, Method, Version, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use uuid::{Builder, Uuid};
 
 use super::error::ApiError;
+use super::keys::API_KEY;
+use super::v2;
 
 const REQUEST_ID_BYTES_MAX: usize = 64;
 /// As much of a path as is logged.
 const LOGGED_PATH_CHARS_MAX: usize = 256;
 /// The most bytes of all header fields together.
 const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Fields that say how a request is read, or whose it is: of two, a proxy in front may have gone by the other one.
+static ONCE: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::AUTHORIZATION,
+    HeaderName::from_static(v2::JSON_LENGTH),
+    HeaderName::from_static("x-request-timeout-ms"),
+    API_KEY,
+];
 
 /// A request's id: the caller's where it is a sane one, else made here.
 #[derive(Debug, Clone)]
@@ -69,6 +81,8 @@ pub(super) struct Access {
     method: Method,
     path: String,
     started: Instant,
+    /// The name of the key that it came with.
+    pub(super) key: Option<Arc<str>>,
 }
 
 impl Access {
@@ -77,16 +91,17 @@ impl Access {
             method: head.method.clone(),
             path: head.uri.path().chars().take(LOGGED_PATH_CHARS_MAX).collect(),
             started: Instant::now(),
+            key: None,
         })
     }
 
     pub(super) fn log(self, id: &RequestId, response: &Response) {
-        let Self { method, path, started } = self;
+        let Self { method, path, started, key } = self;
         let version = response.headers().get("x-model-version").and_then(|version| version.to_str().ok());
         let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
         // The path is a caller's: quoting it keeps one event on one line.
         tracing::debug!(
-            target: "gudgeon::access", request_id = id.as_str(), %method, ?path, status, version, micros, "answered"
+            target: "gudgeon::access", request_id = id.as_str(), %method, ?path, status, version, key = key.as_deref(), micros, "answered"
         );
     }
 }
@@ -106,6 +121,13 @@ pub(super) fn check_head(head: &Parts) -> Result<(), ApiError> {
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     if !headers.get_all(header::TRANSFER_ENCODING).iter().all(is_chunked) {
         return Err(ApiError::BrokenHead("expected no transfer coding but chunked"));
+    }
+    let comes_twice = |name: &HeaderName| headers.get_all(name).iter().nth(1).is_some();
+    if headers.keys_len() < headers.len() && ONCE.iter().any(comes_twice) {
+        return Err(ApiError::BrokenHead(
+            "expected content-type, content-encoding, authorization, x-api-key, x-request-timeout-ms and \
+             inference-header-content-length at most once each",
+        ));
     }
     let n_bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if HEADER_BYTES_MAX < n_bytes {
@@ -140,6 +162,9 @@ mod tests {
         assert_eq!(check(&[("host", "h")]), Ok(()));
         assert_eq!(check(&[("host", "h"), ("x", &long)]), Err(ApiError::HeadersTooLarge { limit: HEADER_BYTES_MAX }));
         assert!(matches!(check(&[]), Err(ApiError::BrokenHead(_))));
+        let twice = |name| check(&[("host", "h"), (name, "1"), (name, "2")]);
+        assert!(ONCE.iter().all(|name| matches!(twice(name.as_str()), Err(ApiError::BrokenHead(_)))));
+        assert_eq!(twice("accept"), Ok(()));
         assert!(matches!(check(&[("host", "h"), ("host", "h")]), Err(ApiError::BrokenHead(_))));
     }
 }

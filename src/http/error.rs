@@ -94,6 +94,9 @@ pub enum ApiError {
     /// No token, or another one.
     #[error("this route needs the admin token: send it as \"authorization: Bearer <token>\"")]
     Unauthorized,
+    /// No API key, or another one.
+    #[error("this server wants an API key: send it as \"x-api-key: <key>\" or \"authorization: Bearer <key>\"")]
+    NoKey,
     /// A browser's page of another origin, or a host name that is not this server's.
     #[error("refused: {0}")]
     Forbidden(&'static str),
@@ -157,6 +160,7 @@ impl ApiError {
             Self::Coding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_coding"),
             Self::HeadersTooLarge { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::NoKey => (StatusCode::UNAUTHORIZED, "no_api_key"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Self::Operation { kind, code, .. } => (operation_status(*kind), code),
             Self::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded"),
@@ -186,6 +190,7 @@ impl ApiError {
             Self::Unauthorized => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gudgeon admin\"")))
             }
+            Self::NoKey => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"gudgeon\""))),
             _ => None,
         }
     }

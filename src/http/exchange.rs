@@ -64,6 +64,15 @@ pub(crate) fn find(state: &AppState, name: &str) -> Result<Arc<Slot>, ApiError> 
     state.slots.find(name).ok_or_else(|| ApiError::UnknownModel(clip(name)))
 }
 
+/// Whether another version may have to answer the same request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// By a challenger: where it fails, there is another attempt.
+    First,
+    /// The one that counts.
+    Last,
+}
+
 /// A request for a prediction that has arrived in full, in the form of its protocol.
 pub(crate) trait Exchange {
     /// How it wants its answer written.
@@ -80,8 +89,9 @@ pub(crate) trait Exchange {
     /// The id under which the log speaks of it.
     fn request_id(&self) -> Option<&str>;
 
-    /// Reads its inputs for `servable`.
-    fn read(&self, servable: &Servable, limits: &DecodeLimits) -> Result<Asked<Self::Form>, ApiError>;
+    /// Reads its inputs for `servable`; after the last attempt they may be gone.
+    fn read(&self, servable: &Servable, limits: &DecodeLimits, attempt: Attempt)
+    -> Result<Asked<Self::Form>, ApiError>;
 
     /// Writes `outputs`, of `n_rows` rows.
     fn write(
@@ -123,7 +133,7 @@ pub(crate) async fn serve<E: Exchange>(
     Ok(match (received, canary) {
         (Ok(received), Some(canary)) => Box::pin(try_canary(state, &received, (servable, canary), started)).await,
         (Ok(received), None) => {
-            let times = Times { started, timeout: received.timeout() };
+            let times = Times { started, timeout: received.timeout(), attempt: Attempt::Last };
             let result = counted(state, &received, &servable, times).await;
             (servable, result)
         }
@@ -143,13 +153,14 @@ async fn try_canary<E: Exchange>(
     started: Instant,
 ) -> Served<E::Answer> {
     let timeout = received.timeout();
-    let result = counted(state, received, &challenger, Times { started, timeout: timeout / 2 }).await;
+    let first = Times { started, timeout: timeout / 2, attempt: Attempt::First };
+    let result = counted(state, received, &challenger, first).await;
     let comparison = canary.challenge.comparison();
     if result.is_ok() {
         comparison.note_canary(CanaryOutcome::Answered);
         return (challenger, result);
     }
-    let second = counted(state, received, &canary.champion, Times { started, timeout }).await;
+    let second = counted(state, received, &canary.champion, Times { started, timeout, attempt: Attempt::Last }).await;
     match (&result, &second) {
         (_, Ok(_)) => comparison.note_canary(CanaryOutcome::Rescued),
         // What the champion refuses too is the caller's fault, or that of the load.
@@ -185,7 +196,7 @@ async fn predict<E: Exchange>(
     if HEAVY_BYTES <= received.n_bytes() {
         return Box::pin(predict_heavy(state, received, counting, times)).await;
     }
-    let Asked { inputs, form, timeout } = received.read(servable, &state.options.decode_limits())?;
+    let Asked { inputs, form, timeout } = received.read(servable, &state.options.decode_limits(), times.attempt)?;
     let times = times.at_most(timeout);
     let n_rows = inputs.n_rows();
     counting.read = Instant::now();
@@ -208,7 +219,7 @@ async fn predict_heavy<E: Exchange>(
     let (servable, n_bytes) = (counting.servable, received.n_bytes());
     let limits = state.options.decode_limits();
     let Asked { inputs, form, timeout } =
-        in_turn(state, times, || heavy(n_bytes, || received.read(servable, &limits))).await??;
+        in_turn(state, times, || heavy(n_bytes, || received.read(servable, &limits, times.attempt))).await??;
     let times = times.at_most(timeout);
     let n_rows = inputs.n_rows();
     counting.read = Instant::now();
@@ -239,11 +250,12 @@ fn failed<E: Exchange>(error: RunError, received: &E, servable: &Servable, times
     }
 }
 
-/// When a request began, and the time that it has from then on.
+/// When a request began, the time that it has from then on, and which attempt this is.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     started: Instant,
     timeout: Duration,
+    attempt: Attempt,
 }
 
 impl Times {

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tower::ServiceExt as _;
 
+use super::cors::Cors;
 use super::envelope::{Access, RequestId, check_head};
 use super::error::{ApiError, Face};
 use super::exchange::{Pick, find};
@@ -68,15 +69,22 @@ impl Front {
     {
         let (parts, body) = request.into_parts();
         let id = RequestId::of(parts.headers.get(REQUEST_ID));
-        let access = Access::of(&parts);
-        let mut response = match check_head(&parts) {
-            Err(error) => error.into_response(),
-            Ok(()) => {
+        let mut access = Access::of(&parts);
+        let page = self.cors().map(|cors| cors.allowed(&parts.headers));
+        let mut response = match self.admitted(&parts) {
+            Err(answer) => *answer,
+            Ok(key) => {
+                if let Some(access) = &mut access {
+                    access.key = key;
+                }
                 // By reference: a request would be copied once more for every future that it is handed down to.
                 let mut request = Some((parts, body));
                 contained(self.routed(&mut request, peer, &id), &self.state.metrics, &id).await
             }
         };
+        if let Some(page) = page {
+            Cors::mark(&mut response, page);
+        }
         if let Some(access) = access {
             access.log(&id, &response);
         }
@@ -86,6 +94,25 @@ impl Front {
         // What callers sent comes back in errors at most as a name: no browser may take it for a page.
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
+    }
+
+    /// The origins that may ask; none may ask for operations.
+    fn cors(&self) -> Option<&Cors> {
+        self.state.cors.as_ref().filter(|_| self.listener == Listener::Http)
+    }
+
+    /// Whose request this is, where keys are asked for; else the answer that it gets at once.
+    fn admitted(&self, head: &Parts) -> Result<Option<Arc<str>>, Box<Response>> {
+        let refused = |error: ApiError| Box::new(error.into_response());
+        check_head(head).map_err(refused)?;
+        if self.listener != Listener::Http {
+            return Ok(None);
+        }
+        // A browser sends no key when it asks whether it may ask.
+        if let Some(answer) = self.cors().and_then(|cors| cors.preflight(head)) {
+            return Err(Box::new(answer));
+        }
+        self.state.api_keys.admit(&head.headers, head.uri.path()).map_err(refused)
     }
 
     async fn routed<B>(&self, request: &mut Option<(Parts, B)>, peer: SocketAddr, id: &RequestId) -> Response

@@ -6,11 +6,13 @@
 mod admin;
 mod body;
 mod coding;
+mod cors;
 mod envelope;
 pub mod error;
 pub(crate) mod exchange;
 mod front;
 pub mod json;
+mod keys;
 mod predict;
 mod probes;
 mod routes;
@@ -26,11 +28,13 @@ mod properties;
 
 pub use body::BodyBudget;
 pub(crate) use body::Share;
+pub use cors::Cors;
 pub(crate) use envelope::RequestId;
 pub use error::{ApiError, Face};
 pub use front::Front;
 pub use json::DecodeLimits;
 pub(crate) use json::clip;
+pub use keys::{ApiKeys, ApiKeysError, KeySet};
 pub use routes::{ROUTES, Route};
 pub use state::{AdminToken, AppState, EventStreams, HttpOptions, Readiness};
 

@@ -11,7 +11,7 @@ use super::body::{self, BodyLimits, Declared, ReadBody};
 use super::coding::{self, Coding};
 use super::envelope::RequestId;
 use super::error::{ApiError, Face};
-use super::exchange::{Asked, Exchange, Pick, heavy, serve};
+use super::exchange::{Asked, Attempt, Exchange, Pick, heavy, serve};
 use super::json::DecodeLimits;
 use super::{AppState, json_response, v1, v2};
 use crate::slot::{Servable, Slot};
@@ -70,6 +70,8 @@ pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
 /// A request that has arrived in full.
 struct Received<'a> {
     body: ReadBody,
+    /// The tensors that were read as they came; they are no longer in the body.
+    columns: v2::Columns,
     timeout: Duration,
     face: Face,
     id: Option<&'a RequestId>,
@@ -95,13 +97,31 @@ impl<'a> Received<'a> {
             total: Some(options.body_timeout),
             budget: Some(&state.body_budget),
         };
+        let arriving = json_length.filter(|_| coding.is_none());
+        let arriving = arriving.and_then(|length| v2::Arriving::new(body::declared_len(headers), length));
+        if let Some(arriving) = arriving {
+            // Boxed, as what follows: most bodies are small, and come as they are.
+            let (body, columns) = Box::pin(arrived(headers, body, limits, arriving)).await?;
+            return Ok(Self { body, columns, timeout, face, id, json_length });
+        }
         let mut body = body::read(headers, body, limits).await?;
         if let Some(coding) = coding {
-            // Boxed: most bodies come as they are.
             body = Box::pin(coding::decoded(state, body, (coding, limits))).await?;
         }
-        Ok(Self { body, timeout, face, id, json_length })
+        Ok(Self { body, columns: v2::Columns::default(), timeout, face, id, json_length })
     }
+}
+
+/// Reads a large body whose tensors go into their columns at once.
+async fn arrived<B: HttpBody<Data = Bytes> + Unpin>(
+    headers: &HeaderMap,
+    body: &mut B,
+    limits: BodyLimits<'_>,
+    mut arriving: v2::Arriving,
+) -> Result<(ReadBody, v2::Columns), ApiError> {
+    let held = body::gather(headers, body, limits, &mut arriving).await?;
+    let (bytes, columns) = arriving.into_parts();
+    Ok((ReadBody::new(bytes, held), columns))
 }
 
 impl Exchange for Received<'_> {
@@ -109,7 +129,7 @@ impl Exchange for Received<'_> {
     type Answer = Written;
 
     fn n_bytes(&self) -> usize {
-        self.body.bytes.len()
+        self.body.bytes.len() + self.columns.n_bytes()
     }
 
     fn timeout(&self) -> Duration {
@@ -120,7 +140,12 @@ impl Exchange for Received<'_> {
         self.id.map(RequestId::as_str)
     }
 
-    fn read(&self, servable: &Servable, limits: &DecodeLimits) -> Result<Asked<AnswerForm>, ApiError> {
+    fn read(
+        &self,
+        servable: &Servable,
+        limits: &DecodeLimits,
+        attempt: Attempt,
+    ) -> Result<Asked<AnswerForm>, ApiError> {
         let signature = servable.signature();
         let decode_error = |error| ApiError::decode(self.face, error);
         let (inputs, form, timeout) = match self.face {
@@ -132,8 +157,11 @@ impl Exchange for Received<'_> {
             }
             Face::V2 => {
                 let framed = v2::Framed::of(&self.body.bytes, self.json_length.map(HeaderValue::as_bytes));
-                let v2::InferRequest { id, inputs, outputs, binary, timeout } =
-                    framed.and_then(|framed| v2::decode(framed, signature, limits)).map_err(decode_error)?;
+                let again = attempt == Attempt::First;
+                let request = framed
+                    .and_then(|framed| v2::decode_arrived((framed, &self.columns, again), signature, limits))
+                    .map_err(decode_error)?;
+                let v2::InferRequest { id, inputs, outputs, binary, timeout } = request;
                 (inputs, AnswerForm::V2 { id, wanted: outputs, binary }, timeout)
             }
         };

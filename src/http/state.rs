@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{BodyBudget, DecodeLimits};
+use super::{ApiKeys, BodyBudget, Cors, DecodeLimits};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -27,6 +27,8 @@ pub struct HttpOptions {
     pub rows_max: usize,
     /// Deepest nesting of JSON.
     pub nesting_max: usize,
+    /// Whether connections are inside TLS.
+    pub is_secured: bool,
 }
 
 impl HttpOptions {
@@ -49,6 +51,10 @@ pub struct AppState {
     pub readiness: Readiness,
     /// The admin route's token.
     pub admin_token: AdminToken,
+    /// The keys that requests for predictions want.
+    pub api_keys: Arc<ApiKeys>,
+    /// The pages of other origins that may ask for predictions.
+    pub cors: Option<Cors>,
     /// What the bodies of all predictions may take together.
     pub body_budget: BodyBudget,
     /// Turns at reading or writing a large body: as many as there are cores, so that probes and small requests get on.

@@ -296,6 +296,8 @@ metrics! {
     http_requests: IntCounterVec = "gudgeon_http_requests_total", "HTTP requests by listener and class of status.",
         ["listener", "status"];
     connections: IntGaugeVec = "gudgeon_http_connections", "Open connections by listener.", ["listener"];
+    key_requests: IntCounterVec = "gudgeon_api_key_requests_total",
+        "Requests that came with an API key, by the name that its file gives it.", ["key"];
     panics: IntCounter = "gudgeon_panics_total", "Panics that were contained; each cost one request.", [];
     observe_failures: IntCounter = "gudgeon_observe_failures_total",
         "Times that drift could not be observed; the prediction was answered all the same.", [];
@@ -502,6 +504,17 @@ impl Metrics {
         HttpAnswers(StatusClass::ALL.iter().map(counter).collect())
     }
 
+    /// The counter of the requests that come with a key.
+    pub fn key_requests(&self, name: &str) -> KeyRequests {
+        KeyRequests(self.key_requests.with_label_values(&[name]))
+    }
+
+    /// Drops the series of a key that is no longer taken.
+    pub fn forget_key(&self, name: &str) {
+        // One that has no series has none to lose.
+        drop(self.key_requests.remove_label_values(&[name]));
+    }
+
     /// The gauge of a listener's open connections.
     pub fn connections(&self, listener: Listener) -> IntGauge {
         self.connections.with_label_values(&[listener.as_str()])
@@ -530,6 +543,17 @@ impl HttpAnswers {
     /// Counts an answer.
     pub fn count(&self, status: u16) {
         self.0[StatusClass::of(status) as usize].inc();
+    }
+}
+
+/// The counter of one key's requests, resolved once.
+#[derive(Debug, Clone)]
+pub struct KeyRequests(IntCounter);
+
+impl KeyRequests {
+    /// Counts a request.
+    pub fn count(&self) {
+        self.0.inc();
     }
 }
 

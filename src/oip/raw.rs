@@ -41,12 +41,7 @@ macro_rules! numbers {
 /// # Errors
 /// [`RawFault`] where the bytes are not as many as the values take, or no such values. It quotes none of them.
 pub fn read(dtype: Dtype, n_values: usize, bytes: &[u8]) -> Result<Data, RawFault> {
-    if let Some(size) = value_bytes(dtype)
-        && n_values.checked_mul(size) != Some(bytes.len())
-    {
-        let expected = format!("{n_values} values of {size} bytes, {dtype}");
-        return Err(RawFault::new(expected, format!("{} bytes", bytes.len())));
-    }
+    check_len(dtype, n_values, bytes.len())?;
     Ok(match dtype {
         Dtype::Bool => Data::Bool(read_bools(bytes)?),
         Dtype::Uint8 => Data::Uint8(bytes.to_vec()),
@@ -61,6 +56,98 @@ pub fn read(dtype: Dtype, n_values: usize, bytes: &[u8]) -> Result<Data, RawFaul
         Dtype::Fp64 => Data::Fp64(numbers!(bytes, f64)),
         Dtype::String => Data::String(read_strings(n_values, bytes)?),
     })
+}
+
+/// Refuses a number of bytes that is not the one that so many values take; strings take any.
+///
+/// # Errors
+/// [`RawFault`] with both.
+pub fn check_len(dtype: Dtype, n_values: usize, n_bytes: usize) -> Result<(), RawFault> {
+    match value_bytes(dtype) {
+        Some(size) if n_values.checked_mul(size) != Some(n_bytes) => {
+            Err(RawFault::new(format!("{n_values} values of {size} bytes, {dtype}"), format!("{n_bytes} bytes")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Numbers that are read as their bytes come, in parts of any length: they are held once, and not as bytes too.
+#[derive(Debug)]
+pub struct Growing {
+    data: Data,
+    value_bytes: usize,
+    /// The beginning of a value that was cut by the end of a part.
+    cut: Vec<u8>,
+    n_bytes_left: usize,
+}
+
+impl Growing {
+    /// Numbers of type `dtype` that take `n_bytes`; `None` for types whose values have to be looked at (BOOL, BYTES), and where
+    /// `n_bytes` is not a whole number of values. Room for all of them is asked for with the first part: what is not written to
+    /// takes no memory, and what grows from small to large leaves holes of its size behind.
+    pub fn new(dtype: Dtype, n_bytes: usize) -> Option<Self> {
+        let value_bytes = value_bytes(dtype).filter(|_| dtype != Dtype::Bool)?;
+        let data = Data::with_capacity(dtype, 0);
+        n_bytes.is_multiple_of(value_bytes).then_some(Self {
+            data,
+            value_bytes,
+            cut: Vec::new(),
+            n_bytes_left: n_bytes,
+        })
+    }
+
+    /// Takes what belongs to it from the front of `part`; gives back the rest.
+    pub fn push<'a>(&mut self, part: &'a [u8]) -> &'a [u8] {
+        let (mut own, rest) = part.split_at(part.len().min(self.n_bytes_left));
+        if self.data.is_empty() && self.cut.is_empty() {
+            self.data.make_room(self.n_bytes_left / self.value_bytes);
+        }
+        self.n_bytes_left -= own.len();
+        if !self.cut.is_empty() {
+            let (completing, behind) = own.split_at(own.len().min(self.value_bytes - self.cut.len()));
+            self.cut.extend_from_slice(completing);
+            own = behind;
+            if self.cut.len() < self.value_bytes {
+                return rest;
+            }
+            extend(&mut self.data, &self.cut);
+            self.cut.clear();
+        }
+        let (whole, cut) = own.split_at(own.len() - own.len() % self.value_bytes);
+        extend(&mut self.data, whole);
+        self.cut.extend_from_slice(cut);
+        rest
+    }
+
+    /// The values so far, and how many bytes of them came.
+    pub fn finish(self) -> (Data, usize) {
+        let n_bytes = self.data.len() * self.value_bytes + self.cut.len();
+        (self.data, n_bytes)
+    }
+}
+
+/// Appends the numbers that `bytes` are, all of them whole.
+fn extend(data: &mut Data, bytes: &[u8]) {
+    /// One pass, straight into the column.
+    macro_rules! append {
+        ($values:expr, $type:ty) => {
+            $values.extend(bytes.as_chunks().0.iter().map(|chunk| <$type>::from_le_bytes(*chunk)))
+        };
+    }
+    match data {
+        Data::Uint8(values) => values.extend_from_slice(bytes),
+        Data::Uint16(values) => append!(values, u16),
+        Data::Uint32(values) => append!(values, u32),
+        Data::Uint64(values) => append!(values, u64),
+        Data::Int8(values) => append!(values, i8),
+        Data::Int16(values) => append!(values, i16),
+        Data::Int32(values) => append!(values, i32),
+        Data::Int64(values) => append!(values, i64),
+        Data::Fp32(values) => append!(values, f32),
+        Data::Fp64(values) => append!(values, f64),
+        // `Growing::new` makes none of these.
+        Data::Bool(_) | Data::String(_) => {}
+    }
 }
 
 fn read_bools(bytes: &[u8]) -> Result<Vec<bool>, RawFault> {
@@ -172,6 +259,27 @@ mod tests {
         let nan = Data::Fp32(vec![f32::from_bits(0x7fc0_1234)]);
         let Ok(Data::Fp32(back)) = read(Dtype::Fp32, 1, &written(&nan)) else { unreachable!("it was written so") };
         assert_eq!(back[0].to_bits(), 0x7fc0_1234, "the payload of a NaN stays");
+    }
+
+    #[test]
+    fn numbers_that_come_in_parts_are_those_that_come_at_once() {
+        let bytes: Vec<u8> = (0..48).map(|byte: u8| byte.wrapping_mul(37)).collect();
+        for dtype in Dtype::ALL.into_iter().filter(|dtype| !matches!(dtype, Dtype::Bool | Dtype::String)) {
+            let n_values = bytes.len() / value_bytes(dtype).unwrap();
+            let at_once = written(&read(dtype, n_values, &bytes).unwrap());
+            for part_len in [1, 3, 5, 8, 11, 48] {
+                let mut growing = Growing::new(dtype, bytes.len()).unwrap();
+                assert!(bytes.chunks(part_len).all(|part| growing.push(part).is_empty()));
+                assert_eq!(growing.push(b"more"), b"more", "what follows is not its");
+                let (data, n_bytes) = growing.finish();
+                assert_eq!((written(&data), n_bytes), (at_once.clone(), bytes.len()), "{dtype} by {part_len}");
+            }
+        }
+        assert!(Growing::new(Dtype::Fp32, 7).is_none() && Growing::new(Dtype::String, 8).is_none());
+        let mut cut = Growing::new(Dtype::Fp64, 16).unwrap();
+        assert_eq!(cut.push(&bytes[..11]), b"");
+        let (data, n_bytes) = cut.finish();
+        assert_eq!((data.len(), n_bytes), (1, 11));
     }
 
     #[test]

@@ -105,6 +105,11 @@ impl Data {
         zeros
     }
 
+    /// Makes room for `n` more values at once, where there is such room; else it is made as values come.
+    pub fn make_room(&mut self, n: usize) {
+        each_dtype!(self, values => drop(values.try_reserve_exact(n)));
+    }
+
     /// Appends `n` zeros.
     pub fn extend_zeros(&mut self, n: usize) {
         each_dtype!(self, values => values.resize(values.len() + n, Default::default()));

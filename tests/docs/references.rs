@@ -84,6 +84,7 @@ fn types() -> BTreeMap<String, String> {
     let metrics = Metrics::new().unwrap();
     metrics.version("flights", 1, 1);
     metrics.model("flights");
+    metrics.key_requests("shop");
     let _challenger = metrics.challenger("flights", 2);
     let source: Arc<dyn DriftSource> = Arc::new(OneColumn);
     metrics.add_drift(&source);

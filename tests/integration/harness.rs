@@ -135,6 +135,17 @@ impl TestServer {
         change: impl FnOnce(&mut Config),
         isolation: Isolation,
     ) -> Self {
+        let server = Self::begin(registry, change, isolation).await;
+        server.until_ready().await;
+        server
+    }
+
+    /// As [`Self::start_in`], without waiting until it is ready: over TLS it is not asked as others are.
+    pub(crate) async fn begin(
+        registry: Arc<TestRegistry>,
+        change: impl FnOnce(&mut Config),
+        isolation: Isolation,
+    ) -> Self {
         let token = registry.path().join(".token");
         std::fs::write(&token, TOKEN).unwrap();
         let raw = RawConfig {
@@ -154,9 +165,7 @@ impl TestServer {
         let shutdown = Arc::new(Notify::new());
         let asked = Arc::clone(&shutdown);
         let task = tokio::spawn(server.run(async move { asked.notified().await }, std::future::pending()));
-        let server = Self { registry, http, grpc, ops, client: Client::new(), shutdown, task };
-        server.until_ready().await;
-        server
+        Self { registry, http, grpc, ops, client: Client::new(), shutdown, task }
     }
 
     async fn until_ready(&self) {

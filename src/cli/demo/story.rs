@@ -14,6 +14,7 @@ use super::workspace::Workspace;
 use crate::cli::client::AdminClient;
 use crate::cli::lifecycle::activated;
 use crate::cli::table::{row, table};
+use crate::cli::web::TrustArgs;
 use crate::cli::{AdminArgs, say};
 use crate::drift::{PREDICTION, WindowReport};
 use crate::evaluation::{Labels, Metric, Predictions, score};
@@ -46,7 +47,8 @@ pub(super) async fn tell(args: DemoArgs) -> anyhow::Result<ExitCode> {
     say(&format!("working on a copy in {}; the server's log is server.log there", workspace.root().display()));
 
     let server = Server::start(&args, &workspace.models(), &workspace.root().join("server.log"), &token_file)?;
-    let admin_args = AdminArgs { url: format!("http://{}", server.ops), admin_token_file: Some(token_file) };
+    let (url, trust) = (format!("http://{}", server.ops), TrustArgs::default());
+    let admin_args = AdminArgs { url, trust, admin_token_file: Some(token_file) };
     let admin = AdminClient::new(&admin_args)?;
     let mut story = Story { workspace, server, admin, admin_args, connections: args.connections, started, step: 0 };
     story.announce_server();

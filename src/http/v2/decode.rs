@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::arriving::Columns;
 use super::bare::bare_request;
 use super::framed::{Framed, Tail};
 use super::parameters::RequestParameters;
@@ -38,13 +39,25 @@ pub struct InferRequest {
 /// # Errors
 /// [`DecodeError`]; a path starts at `id`, `inputs` or `outputs`.
 pub fn decode(body: Framed<'_>, signature: &Signature, limits: &DecodeLimits) -> Result<InferRequest, DecodeError> {
+    decode_arrived((body, &Columns::default(), false), signature, limits)
+}
+
+/// As [`decode`], where columns were read off the wire; whether this is to be done `again`.
+///
+/// # Errors
+/// As [`decode`].
+pub(in crate::http) fn decode_arrived(
+    (body, columns, again): (Framed<'_>, &Columns, bool),
+    signature: &Signature,
+    limits: &DecodeLimits,
+) -> Result<InferRequest, DecodeError> {
     let Framed { json, tail, .. } = body;
     if json.is_empty() && body.is_raw() {
         return bare_request(tail, signature);
     }
     parse(json, |deserializer, faults| {
-        // Bare tokens make the JSON be read twice, and so what lies behind it.
-        let tail = Tail::new(tail);
+        // Bare tokens make the JSON be read twice, and so what lies behind it; then no columns were read off the wire.
+        let tail = Tail::new(columns.hand_out(again), tail);
         let request = deserializer.deserialize_any(RequestVisitor { faults, signature, limits, tail: &tail })?;
         tail.end(faults)?;
         Ok(request)

@@ -1,9 +1,11 @@
 //! The two parts of a body: JSON, and behind it the tensors that are in the binary form.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use serde::de;
 
+use super::arriving::Column;
 use crate::http::json::{DecodeError, Faults};
 use crate::model::Mismatch;
 
@@ -48,27 +50,48 @@ impl<'a> Framed<'a> {
 
 /// What follows the JSON, as the tensors take it in turn.
 #[derive(Debug)]
-pub(super) struct Tail<'a>(Cell<&'a [u8]>);
+pub(super) struct Tail<'a> {
+    /// What was read off the wire already; it comes before the bytes.
+    columns: RefCell<VecDeque<Column>>,
+    bytes: Cell<&'a [u8]>,
+}
+
+/// A part of it.
+pub(super) enum Taken<'a> {
+    Bytes(&'a [u8]),
+    Column(Column),
+}
 
 impl<'a> Tail<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self(Cell::new(bytes))
+    pub(super) fn new(columns: VecDeque<Column>, bytes: &'a [u8]) -> Self {
+        Self { columns: RefCell::new(columns), bytes: Cell::new(bytes) }
+    }
+
+    fn n_bytes(&self) -> usize {
+        self.bytes.get().len() + self.columns.borrow().iter().map(|column| column.n_bytes).sum::<usize>()
     }
 
     /// The next `n_bytes`.
-    pub(super) fn take<E: de::Error>(&self, faults: &Faults, n_bytes: usize) -> Result<&'a [u8], E> {
-        let rest = self.0.get();
-        let (taken, rest) = rest.split_at_checked(n_bytes).ok_or_else(|| {
-            let expected = format!("at most the {} bytes that follow", rest.len());
+    pub(super) fn take<E: de::Error>(&self, faults: &Faults, n_bytes: usize) -> Result<Taken<'a>, E> {
+        let left = self.n_bytes();
+        let beyond = || {
+            let expected = format!("at most the {left} bytes that follow");
             faults.raise_at(".parameters.binary_data_size", expected, n_bytes.to_string())
-        })?;
-        self.0.set(rest);
-        Ok(taken)
+        };
+        if left < n_bytes {
+            return Err(beyond());
+        }
+        if let Some(column) = self.columns.borrow_mut().pop_front() {
+            return Ok(Taken::Column(column));
+        }
+        let (taken, rest) = self.bytes.get().split_at_checked(n_bytes).ok_or_else(beyond)?;
+        self.bytes.set(rest);
+        Ok(Taken::Bytes(taken))
     }
 
     /// Refuses what no tensor took.
     pub(super) fn end<E: de::Error>(&self, faults: &Faults) -> Result<(), E> {
-        match self.0.get().len() {
+        match self.n_bytes() {
             0 => Ok(()),
             left => Err(faults.raise_at("body", "as many bytes as the tensors take", format!("{left} bytes more"))),
         }

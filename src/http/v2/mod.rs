@@ -1,5 +1,6 @@
 //! The Open Inference Protocol (v2) over HTTP: named tensors with types and shapes, as JSON or in the binary form behind it.
 
+mod arriving;
 mod bare;
 mod decode;
 mod encode;
@@ -9,7 +10,9 @@ pub(crate) mod repository;
 pub(crate) mod routes;
 mod tensor;
 
+pub(in crate::http) use arriving::{Arriving, Columns};
 pub(crate) use decode::ID_CHARS_MAX;
+pub(in crate::http) use decode::decode_arrived;
 pub use decode::{InferRequest, decode};
 pub use encode::{Encoded, InferAnswer, encode};
 pub use framed::{Framed, JSON_LENGTH};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::http::json::{Faults, Ignored, Key, refuse};
 
@@ -45,7 +46,9 @@ macro_rules! parameters {
                         while let Some(Key(name)) = map.next_key()? {
                             match &*name {
                                 $($key => {
-                                    let value: Value = map.next_value()?;
+                                    // What is no plain value is passed over as text, however deep it is.
+                                    let text: &RawValue = map.next_value()?;
+                                    let value = serde_json::from_str(text.get()).unwrap_or(Value::Null);
                                     let read: fn(&Value) -> Option<$type> = $read;
                                     let fault = || self.0.raise_at(concat!(".", $key), $expected, "another value");
                                     parameters.$field = Some(read(&value).ok_or_else(fault)?);

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::framed::Tail;
+use super::arriving::Column;
+use super::framed::{Tail, Taken};
 use super::parameters::{InputParameters, OutputParameters};
 use crate::http::json::{DecodeLimits, Faults, Ignored, Key, Nest, TextSeed, ValueSeed, clip, refuse};
 use crate::model::Signature;
@@ -213,11 +214,11 @@ impl Members<'_> {
 }
 
 /// A tensor in the binary form.
-pub(super) fn read_binary<E: de::Error>(
+fn read_binary<E: de::Error>(
     faults: &Faults,
     limits: &DecodeLimits,
     (dtype, shape): (Dtype, Vec<usize>),
-    bytes: &[u8],
+    taken: Taken<'_>,
 ) -> Result<Tensor, E> {
     let n_values = shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
     let n_values = n_values.ok_or_else(|| faults.raise_at(".shape", "sizes whose product fits in memory", "more"))?;
@@ -225,7 +226,10 @@ pub(super) fn read_binary<E: de::Error>(
     if dtype == Dtype::String && limits.values_max < n_values {
         return Err(faults.raise_at(".shape", format!("at most {} values", limits.values_max), "more"));
     }
-    let data = raw::read(dtype, n_values, bytes);
+    let data = match taken {
+        Taken::Bytes(bytes) => raw::read(dtype, n_values, bytes),
+        Taken::Column(Column { data, n_bytes }) => raw::check_len(dtype, n_values, n_bytes).map(|()| data),
+    };
     let data = data.map_err(|fault| faults.raise_at(".parameters.binary_data_size", fault.expected, fault.got))?;
     Tensor::new(shape, data).map_err(|_| faults.raise_at(".shape", "a shape of its values", "another one"))
 }
