@@ -23,10 +23,12 @@ mod integration {
     mod lifecycle;
     mod limits;
     mod logs;
+    mod multi_model;
     mod oip;
     mod operations;
     mod parity;
     mod prometheus;
+    mod scoring;
     mod swap;
     mod train;
 }

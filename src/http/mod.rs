@@ -14,6 +14,7 @@ pub mod json;
 mod predict;
 mod probes;
 mod routes;
+mod scoring;
 mod segments;
 mod state;
 pub mod v1;
@@ -32,6 +33,7 @@ pub use front::Front;
 pub use json::DecodeLimits;
 pub(crate) use json::clip;
 pub use routes::{ROUTES, Route};
+pub use scoring::{INNER_FOLDER, MultiModel, ScoringOptions};
 pub use state::{AdminToken, AppState, EventStreams, HttpOptions, Readiness};
 
 use axum::body::Body;

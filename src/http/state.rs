@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{BodyBudget, DecodeLimits};
+use super::{BodyBudget, DecodeLimits, ScoringOptions};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -57,6 +57,8 @@ pub struct AppState {
     pub event_streams: EventStreams,
     /// Limits.
     pub options: HttpOptions,
+    /// Which model is asked where a path names none.
+    pub scoring: ScoringOptions,
 }
 
 /// Streams of events that may be open at once.
