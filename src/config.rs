@@ -140,6 +140,8 @@ settings! {
     multi_model: bool = "GUDGEON_MULTI_MODEL", false,
         "Whether this is a SageMaker multi-model endpoint: models are loaded and unloaded by callers without a token; by default what SAGEMAKER_MULTI_MODEL says.";
     models_max: usize = "GUDGEON_MODELS_MAX", 1000, "Models that a multi-model endpoint may have in memory; one more gets 507.";
+    feedback_rows: usize = "GUDGEON_FEEDBACK_ROWS", 0,
+        "Predicted rows a model that are remembered for feedback; 0 remembers none.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),

@@ -15,6 +15,7 @@ mod integration {
     mod drain;
     mod drift;
     mod engines;
+    mod feedback;
     mod gate;
     mod gate_pairs;
     mod hostile;

@@ -22,7 +22,7 @@ use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
 use crate::http::{
-    AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, INNER_FOLDER, MultiModel, Readiness,
+    AdminToken, AppState, BodyBudget, EventStreams, Feedback, Front, HttpOptions, INNER_FOLDER, MultiModel, Readiness,
     ScoringOptions,
 };
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
@@ -120,6 +120,7 @@ impl Server {
             gate: gate_options(&config, isolation),
         };
         let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;
+        let feedback = Feedback::keeping(if config.monitoring { config.feedback_rows } else { 0 }, &metrics);
         let state = Arc::new(AppState {
             slots,
             lifecycle,
@@ -130,6 +131,8 @@ impl Server {
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),
             options: http_options(&config),
+            scoring: scoring_options(&config),
+            feedback,
         });
         Ok(Self { config, http, grpc, ops, state, pool })
     }

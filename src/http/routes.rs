@@ -63,6 +63,7 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/v1/models/{model}/labels/{alias}", "The version in memory under an alias."),
     public("GET", "/v1/models/{model}/labels/{alias}/metadata", "What the version under an alias takes and gives."),
     public("POST", "/v1/models/{model}:predict", "A prediction by the active version."),
+    public("POST", "/v1/models/{model}:feedback", "What really happened, by the ids of predictions."),
     public("POST", "/v1/models/{model}/versions/{version}:predict", "A prediction by one version."),
     public("POST", "/v1/models/{model}/labels/{alias}:predict", "A prediction by the version under an alias."),
     public("GET", "/v2", "The server, as the Open Inference Protocol tells it."),
