@@ -47,8 +47,9 @@ LABEL org.opencontainers.image.title="gudgeon" \
 COPY --from=build /out/gudgeon /gudgeon
 # The registry's mount point. A new named volume takes its owner from here; nothing else is ever written.
 COPY --from=build --chown=65532:65532 /out/models /models
-ENV GUDGEON_MODELS=/models \
-    GUDGEON_HTTP_ADDR=0.0.0.0:8080 \
+# The models are in `models` of the working directory, unless something says otherwise: SageMaker has them in /opt/ml/model.
+WORKDIR /
+ENV GUDGEON_HTTP_ADDR=0.0.0.0:8080 \
     GUDGEON_GRPC_ADDR=0.0.0.0:8081 \
     GUDGEON_OPS_ADDR=0.0.0.0:8082
 # 8080 predictions and probes, 8081 predictions over gRPC, 8082 operations: keep the last one inside.

@@ -4,6 +4,7 @@
 //! reads the environment. The table that [`settings!`] makes is what docs/CONFIGURATION.md is held against.
 
 mod origins;
+mod platform;
 mod units;
 
 pub use origins::Origins;
@@ -92,6 +93,12 @@ macro_rules! settings {
 
 settings! {
     models: PathBuf = "GUDGEON_MODELS", PathBuf::from("models"), "The registry: the folder with a folder a model.";
+    default_model: String = "GUDGEON_DEFAULT_MODEL", String::new(),
+        "The model that /invocations asks; by default the only one that is served.";
+    predict_route: String = "GUDGEON_PREDICT_ROUTE", String::new(),
+        "One more path for what /invocations answers; by default what AIP_PREDICT_ROUTE says.";
+    health_route: String = "GUDGEON_HEALTH_ROUTE", String::new(),
+        "One more path for what /ping answers; by default what AIP_HEALTH_ROUTE says.";
     registry_poll_interval: Period = "GUDGEON_REGISTRY_POLL_INTERVAL", Period::from_secs(2),
         "How often the registry is looked at for changes; where the system tells of them, they are seen at once.";
     http_addr: SocketAddr = "GUDGEON_HTTP_ADDR", loopback(8080),
@@ -141,6 +148,11 @@ settings! {
         "Time by the clock that holding a version against the gate may take.";
     monitoring: bool = "GUDGEON_MONITORING", true,
         "Whether predictions are counted, timed and watched for drift; false shows what that costs, and holds rollouts up.";
+    multi_model: bool = "GUDGEON_MULTI_MODEL", false,
+        "Whether this is a SageMaker multi-model endpoint: models are loaded and unloaded by callers without a token; by default what SAGEMAKER_MULTI_MODEL says.";
+    models_max: usize = "GUDGEON_MODELS_MAX", 1000, "Models that a multi-model endpoint may have in memory; one more gets 507.";
+    feedback_rows: usize = "GUDGEON_FEEDBACK_ROWS", 0,
+        "Predicted rows a model that are remembered for feedback; 0 remembers none.";
     drain_delay: Period = "GUDGEON_DRAIN_DELAY", Period::from_secs(5),
         "After SIGTERM: how long to serve on while readiness is off, so that load balancers notice.";
     drain_timeout: Period = "GUDGEON_DRAIN_TIMEOUT", Period::from_secs(30),
@@ -229,6 +241,7 @@ impl RawConfig {
             }
             None => self,
         };
+        let raw = platform::with_platform(raw, variable)?;
         let admin_token = token_source(raw.admin_token_file.as_deref())?;
         let mut config = raw.complete(admin_token);
         config.check_ranges()?;
@@ -258,6 +271,12 @@ impl Config {
         for (key, value) in at_least_one {
             if value == 0 {
                 return Err(ConfigError::Range { key, expected: "at least 1", got: value.to_string() });
+            }
+        }
+        for (key, route) in [("predict_route", &self.predict_route), ("health_route", &self.health_route)] {
+            if !is_route(route) {
+                let expected = "a path: / first, then letters, digits, '/', '.', '_', '~', ':' and '-'";
+                return Err(ConfigError::Range { key, expected, got: route.clone() });
             }
         }
         if self.nesting_max > 100 {
@@ -329,6 +348,17 @@ impl Config {
             threads => threads,
         }
     }
+}
+
+/// Whether `text` is a path that requests may have as it is written, or nothing.
+fn is_route(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._~:-".contains(&byte);
+    text.is_empty() || (text.starts_with('/') && text.bytes().all(is_plain))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
@@ -464,6 +494,8 @@ mod tests {
         check_file("body_bytes_in_flight_max = \"1MiB\"", "body_bytes_in_flight_max: expected at least body_bytes_max");
         check_file("verify_memory_max = \"64MiB\"", "verify_memory_max: expected at least 128MiB, got 64MiB");
         check_file("verify_timeout = \"0s\"", "verify_timeout: expected more than 0s, got 0s");
+        check_file("predict_route = \"predict\"", "predict_route: expected a path: / first");
+        check_file("health_route = \"/{x}\"", "health_route: expected a path");
         check_file("nesting_max = 101", "nesting_max: expected at most 100, got 101");
         check_file(
             "onnxruntime_library = \"/nowhere/libonnxruntime.so\"",

@@ -18,6 +18,7 @@ mod integration {
     mod drain;
     mod drift;
     mod engines;
+    mod feedback;
     mod gate;
     mod gate_pairs;
     mod hostile;
@@ -26,10 +27,12 @@ mod integration {
     mod lifecycle;
     mod limits;
     mod logs;
+    mod multi_model;
     mod oip;
     mod operations;
     mod parity;
     mod prometheus;
+    mod scoring;
     mod swap;
     mod tls;
     mod train;

@@ -26,7 +26,10 @@ use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
-use crate::http::{AdminToken, ApiKeysError, AppState, BodyBudget, Cors, EventStreams, Front, HttpOptions, Readiness};
+use crate::http::{
+    AdminToken, ApiKeysError, AppState, BodyBudget, Cors, EventStreams, Feedback, Front, HttpOptions, INNER_FOLDER,
+    MultiModel, Readiness, ScoringOptions,
+};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
@@ -114,6 +117,7 @@ impl Server {
     pub async fn bind(config: Config, isolation: Isolation) -> Result<Self, AppError> {
         let registry =
             Registry::open(&config.models)?.with_artifact_bytes_max(config.upload_bytes_max.bytes().max(1 << 32));
+        let registry = if config.multi_model { registry.with_inner_folder(INNER_FOLDER) } else { registry };
         let http = listen(config.http_addr, "predictions", "--http-addr").await?;
         let grpc = listen(config.grpc_addr, "predictions over gRPC", "--grpc-addr").await?;
         let ops = listen(config.ops_addr, "operations", "--ops-addr").await?;
@@ -139,6 +143,7 @@ impl Server {
             gate: gate_options(&config, isolation),
         };
         let lifecycle = Lifecycle::new(parts).map_err(AppError::Thread)?;
+        let feedback = Feedback::keeping(if config.monitoring { config.feedback_rows } else { 0 }, &metrics);
         let state = Arc::new(AppState {
             slots,
             lifecycle,
@@ -151,6 +156,8 @@ impl Server {
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),
             options: http_options(&config),
+            scoring: scoring_options(&config),
+            feedback,
         });
         Ok(Self { config, http, grpc, ops, state, pool, security, watched })
     }
@@ -212,14 +219,9 @@ impl Server {
             "listening on {scheme}://{http_addr}, on {grpc_addr} for gRPC and on {scheme}://{ops_addr}"
         );
 
-        let loaded = state.lifecycle.run(Lifecycle::load_all).await;
-        if let Err(error) = loaded {
+        if let Err(error) = take_up(&state, &config).await {
             state.lifecycle.stop();
-            return Err(error.into());
-        }
-        if let Err(error) = state.lifecycle.follow(config.registry_poll_interval.duration()) {
-            state.lifecycle.stop();
-            return Err(AppError::Thread(error));
+            return Err(error);
         }
         state.readiness.set_loaded();
         tracing::info!(models = state.slots.all().len(), "ready");
@@ -245,6 +247,15 @@ impl Server {
         state.lifecycle.stop();
         Ok(())
     }
+}
+
+/// Takes up what the registry has, and follows it. On a multi-model endpoint the platform says what is taken up, and when.
+async fn take_up(state: &AppState, config: &Config) -> Result<(), AppError> {
+    if config.multi_model {
+        return Ok(());
+    }
+    state.lifecycle.run(Lifecycle::load_all).await?;
+    state.lifecycle.follow(config.registry_poll_interval.duration()).map_err(AppError::Thread)
 }
 
 async fn joined(task: &mut tokio::task::JoinHandle<()>) {
@@ -276,6 +287,18 @@ fn gate_options(config: &Config, isolation: Isolation) -> GateOptions {
         wall_max: config.gate_timeout.duration(),
     };
     GateOptions { isolation, child_limits }
+}
+
+fn scoring_options(config: &Config) -> ScoringOptions {
+    let given = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    ScoringOptions {
+        default_model: given(&config.default_model),
+        predict_route: given(&config.predict_route),
+        health_route: given(&config.health_route),
+        multi_model: config
+            .multi_model
+            .then(|| MultiModel { folder: config.models.clone(), models_max: config.models_max }),
+    }
 }
 
 fn http_options(config: &Config) -> HttpOptions {

@@ -29,8 +29,9 @@ fn code(error: &ApiError) -> Code {
         | ApiError::Coding
         | ApiError::HeadersTooLarge { .. } => Code::InvalidArgument,
         ApiError::Absent(_) | ApiError::UnknownRoute | ApiError::Method { .. } => Code::Unimplemented,
-        ApiError::UnknownModel(_) | ApiError::UnknownVersion { .. } => Code::NotFound,
-        ApiError::TooLarge { .. } | ApiError::Overloaded { .. } => Code::ResourceExhausted,
+        ApiError::UnknownModel(_) | ApiError::NoDefaultModel { .. } | ApiError::UnknownVersion { .. } => Code::NotFound,
+        ApiError::AlreadyLoaded(_) => Code::AlreadyExists,
+        ApiError::TooLarge { .. } | ApiError::Overloaded { .. } | ApiError::NoRoom { .. } => Code::ResourceExhausted,
         ApiError::RequestTimeout | ApiError::DeadlinePassed { .. } => Code::DeadlineExceeded,
         ApiError::Unauthorized | ApiError::NoKey => Code::Unauthenticated,
         ApiError::Forbidden(_) => Code::PermissionDenied,

@@ -22,6 +22,8 @@ pub enum Face {
     V1,
     /// The Open Inference Protocol: its clients expect 400.
     V2,
+    /// The scoring containers' protocols: MLflow's clients expect 400, and MLflow's own words in the body besides.
+    Scoring,
 }
 
 /// Why a request was not answered with what it asked for.
@@ -53,6 +55,23 @@ pub enum ApiError {
     /// No model of that name.
     #[error("no model {0:?} is served here")]
     UnknownModel(String),
+    /// A multi-model endpoint has the model in memory.
+    #[error("model {0:?} is loaded already")]
+    AlreadyLoaded(String),
+    /// A multi-model endpoint has as many models in memory as it may.
+    #[error("{n_models} models are in memory, and that is models_max: unload another one first")]
+    NoRoom {
+        /// How many.
+        n_models: usize,
+    },
+    /// The path names no model, and several are served.
+    #[error(
+        "{n_models} models are served and none is the default one: name it with --default-model, or ask /v1/models/NAME:predict"
+    )]
+    NoDefaultModel {
+        /// How many.
+        n_models: usize,
+    },
     /// The model has no such version in memory.
     #[error("model {model:?} has no version {version} ready: leave the version out to use the active one")]
     UnknownVersion {
@@ -148,10 +167,13 @@ impl ApiError {
             Self::BrokenHead(_) => (StatusCode::BAD_REQUEST, "broken_head"),
             Self::BrokenBody(_) => (StatusCode::BAD_REQUEST, "broken_body"),
             Self::BadInput { face: Face::V1, .. } => (StatusCode::UNPROCESSABLE_ENTITY, "bad_input"),
-            Self::BadInput { face: Face::V2, .. } => (StatusCode::BAD_REQUEST, "bad_input"),
+            Self::BadInput { face: Face::V2 | Face::Scoring, .. } => (StatusCode::BAD_REQUEST, "bad_input"),
             Self::Absent(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "unknown_route"),
             Self::UnknownModel(_) => (StatusCode::NOT_FOUND, "unknown_model"),
+            Self::AlreadyLoaded(_) => (StatusCode::CONFLICT, "already_loaded"),
+            Self::NoRoom { .. } => (StatusCode::INSUFFICIENT_STORAGE, "no_room"),
+            Self::NoDefaultModel { .. } => (StatusCode::NOT_FOUND, "no_default_model"),
             Self::UnknownVersion { .. } => (StatusCode::NOT_FOUND, "unknown_version"),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
@@ -245,8 +267,31 @@ struct Position {
     column: usize,
 }
 
+/// MLflow's word for a status: of those that its clients know.
+fn mlflow_code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+        StatusCode::FORBIDDEN => "PERMISSION_DENIED",
+        StatusCode::NOT_FOUND => "RESOURCE_DOES_NOT_EXIST",
+        StatusCode::CONFLICT => "RESOURCE_CONFLICT",
+        StatusCode::TOO_MANY_REQUESTS => "REQUEST_LIMIT_EXCEEDED",
+        StatusCode::NOT_IMPLEMENTED => "NOT_IMPLEMENTED",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => "TEMPORARILY_UNAVAILABLE",
+        StatusCode::GATEWAY_TIMEOUT => "DEADLINE_EXCEEDED",
+        status if status.is_client_error() => "BAD_REQUEST",
+        _ => "INTERNAL_ERROR",
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        self.into_response_on(Face::V1)
+    }
+}
+
+impl ApiError {
+    /// The answer to a request of `face`.
+    pub(super) fn into_response_on(self, face: Face) -> Response {
         let (status, code) = self.kind();
         let place = match &self {
             Self::BadInput { mismatch: Mismatch { path, expected, got }, .. } => Some(Place { path, expected, got }),
@@ -256,10 +301,14 @@ impl IntoResponse for ApiError {
             Self::Malformed(Malformed { line, column, .. }) => Some(Position { line: *line, column: *column }),
             _ => None,
         };
-        let data = match &self {
+        let mut data: BTreeMap<_, _> = match &self {
             Self::Operation { data, .. } => data.clone().into_iter().collect(),
             _ => BTreeMap::new(),
         };
+        if face == Face::Scoring {
+            data.insert("error_code", mlflow_code(status).into());
+            data.insert("message", self.to_string().into());
+        }
         let body = ErrorBody { error: self.to_string(), code, place, position, data };
         let body = serde_json::to_vec(&body).unwrap_or_else(|_| br#"{"error":"internal","code":"internal"}"#.to_vec());
         let mut response = Response::new(Body::from(body));
@@ -297,7 +346,13 @@ mod tests {
             r#"{"error":"instances[3].foo: expected a known feature, got \"x\"","code":"bad_input","path":"instances[3].foo","expected":"a known feature","got":"\"x\""}"#,
         )
         .await;
-        assert_eq!(ApiError::BadInput { face: Face::V2, mismatch }.kind().0, StatusCode::BAD_REQUEST);
+        assert_eq!(ApiError::BadInput { face: Face::V2, mismatch: mismatch.clone() }.kind().0, StatusCode::BAD_REQUEST);
+        let scoring = ApiError::BadInput { face: Face::Scoring, mismatch }.into_response_on(Face::Scoring);
+        assert_eq!(scoring.status().as_u16(), 400);
+        let body: serde_json::Value =
+            serde_json::from_slice(&scoring.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!((&body["error_code"], &body["message"]), (&"BAD_REQUEST".into(), &body["error"]), "{body}");
+        assert_eq!((&body["code"], &body["path"]), (&"bad_input".into(), &"instances[3].foo".into()), "{body}");
         let malformed = Malformed { what: "expected value".to_owned(), line: 1, column: 2 };
         check(
             ApiError::Malformed(malformed),

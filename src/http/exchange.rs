@@ -206,6 +206,7 @@ async fn predict<E: Exchange>(
     };
     counting.ran = Instant::now();
     let outputs = result.map_err(|error| failed(error, times))?;
+    remember(state, received, servable, (&outputs, n_rows));
     received.write(servable, (&outputs, n_rows), &form)
 }
 
@@ -226,7 +227,15 @@ async fn predict_heavy<E: Exchange>(
     let result = servable.predict(inputs, times.deadline()).await;
     counting.ran = Instant::now();
     let outputs = result.map_err(|error| failed(error, received, servable, times))?;
+    remember(state, received, servable, (&outputs, n_rows));
     in_turn(state, times, || heavy(n_bytes, || received.write(servable, (&outputs, n_rows), &form))).await?
+}
+
+/// Remembers a prediction for its feedback, where that is wanted.
+fn remember<E: Exchange>(state: &AppState, received: &E, servable: &Servable, outputs: (&[Tensor], usize)) {
+    if let Some(feedback) = &state.feedback {
+        feedback.remember(servable, received.request_id(), outputs);
+    }
 }
 
 /// Reads or writes a large body in its turn, so that the cores are not shared by all such bodies at once.

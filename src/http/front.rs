@@ -20,7 +20,7 @@ use super::envelope::{Access, RequestId, check_head};
 use super::error::{ApiError, Face};
 use super::exchange::{Pick, find};
 use super::predict;
-use super::{AppState, admin, routes};
+use super::{AppState, admin, routes, scoring};
 use crate::metrics::{HttpAnswers, Listener, Metrics};
 use crate::oip::absent;
 
@@ -39,7 +39,9 @@ pub struct Front {
 impl Front {
     /// The public listener: predictions and probes.
     pub fn public(state: Arc<AppState>) -> Self {
-        let router = with_fallbacks(Listener::Http).with_state(Arc::clone(&state));
+        let router = with_fallbacks(Listener::Http);
+        let router = if state.scoring.multi_model.is_some() { scoring::routed(router) } else { router };
+        let router = router.with_state(Arc::clone(&state));
         Self::new(state, router, Listener::Http)
     }
 
@@ -112,7 +114,9 @@ impl Front {
         if let Some(answer) = self.cors().and_then(|cors| cors.preflight(head)) {
             return Err(Box::new(answer));
         }
-        self.state.api_keys.admit(&head.headers, head.uri.path()).map_err(refused)
+        let path = head.uri.path();
+        let path = self.state.scoring.route(path).unwrap_or(path);
+        self.state.api_keys.admit(&head.headers, path).map_err(refused)
     }
 
     async fn routed<B>(&self, request: &mut Option<(Parts, B)>, peer: SocketAddr, id: &RequestId) -> Response
@@ -126,7 +130,12 @@ impl Front {
             let target = find(&self.state, model).map(|slot| (slot, Pick::Champion));
             return predict::answer(&self.state, target, (&parts.headers, body), (face, Some(id))).await;
         }
-        let Some((parts, body)) = request.take() else { return ApiError::Internal.into_response() };
+        let Some((mut parts, body)) = request.take() else { return ApiError::Internal.into_response() };
+        if self.listener == Listener::Http
+            && let Some(route) = self.state.scoring.route(parts.uri.path())
+        {
+            parts.uri = Uri::from_static(route);
+        }
         let mut request = Request::from_parts(parts, Body::new(body));
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(id.clone());

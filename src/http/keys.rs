@@ -17,7 +17,7 @@ use crate::metrics::{KeyRequests, Metrics};
 /// The header field that carries a key, beside `authorization: Bearer`.
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What may be asked without a key: what probes ask. Another spelling of these paths wants one.
-const OPEN: [&str; 5] = ["/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"];
+const OPEN: [&str; 7] = ["/", "/livez", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"];
 /// The calls that may be made without one: those of probes, and those that want the admin token.
 const OPEN_CALLS: [&str; 6] = [
     "/inference.GRPCInferenceService/ServerLive",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 use super::body::{self, BodyLimits, Declared, ReadBody};
@@ -13,6 +13,7 @@ use super::envelope::RequestId;
 use super::error::{ApiError, Face};
 use super::exchange::{Asked, Attempt, Exchange, Pick, heavy, serve};
 use super::json::DecodeLimits;
+use super::scoring::{self, Content};
 use super::{AppState, json_response, v1, v2};
 use crate::slot::{Servable, Slot};
 use crate::tensor::Tensor;
@@ -45,18 +46,18 @@ pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
         Ok(target) => target,
         Err(error) => {
             state.metrics.count_unrouted();
-            return error.into_response();
+            return error.into_response_on(face);
         }
     };
     let headers = request.0;
     let served = serve(state, (&slot, pick), headers, Received::read(state, request, (face, id))).await;
     let (servable, result) = match served {
         Ok(served) => served,
-        Err(error) => return error.into_response(),
+        Err(error) => return error.into_response_on(face),
     };
     let mut response = match result {
         Ok(written) => written.into_response(Coding::accepted(headers)),
-        Err(error) => error.into_response(),
+        Err(error) => error.into_response_on(face),
     };
     let headers = response.headers_mut();
     for (name, text) in [(MODEL_VERSION, servable.version_text()), (MODEL_NAME, servable.model().as_str())] {
@@ -74,6 +75,8 @@ struct Received<'a> {
     columns: v2::Columns,
     timeout: Duration,
     face: Face,
+    /// What the body is; of v1 and v2, JSON always.
+    content: Content,
     id: Option<&'a RequestId>,
     /// The field that says how long the JSON is.
     json_length: Option<&'a HeaderValue>,
@@ -86,8 +89,14 @@ impl<'a> Received<'a> {
         (face, id): (Face, Option<&'a RequestId>),
     ) -> Result<Self, ApiError> {
         let json_length = headers.get(JSON_LENGTH).filter(|_| face == Face::V2);
-        let declared = if json_length.is_some() { Declared::Tensors } else { Declared::Json };
-        body::expect(headers, declared)?;
+        let content = match face {
+            Face::Scoring => Content::declared(headers)?,
+            Face::V1 | Face::V2 => {
+                let declared = if json_length.is_some() { Declared::Tensors } else { Declared::Json };
+                body::expect(headers, declared)?;
+                Content::Json
+            }
+        };
         let coding = Coding::of(headers)?;
         let options = &state.options;
         let timeout = timeout(headers, options.request_timeout, face)?;
@@ -102,13 +111,13 @@ impl<'a> Received<'a> {
         if let Some(arriving) = arriving {
             // Boxed, as what follows: most bodies are small, and come as they are.
             let (body, columns) = Box::pin(arrived(headers, body, limits, arriving)).await?;
-            return Ok(Self { body, columns, timeout, face, id, json_length });
+            return Ok(Self { body, columns, timeout, face, content, id, json_length });
         }
         let mut body = body::read(headers, body, limits).await?;
         if let Some(coding) = coding {
             body = Box::pin(coding::decoded(state, body, (coding, limits))).await?;
         }
-        Ok(Self { body, columns: v2::Columns::default(), timeout, face, id, json_length })
+        Ok(Self { body, columns: v2::Columns::default(), timeout, face, content, id, json_length })
     }
 }
 
@@ -163,6 +172,10 @@ impl Exchange for Received<'_> {
                     .map_err(decode_error)?;
                 let v2::InferRequest { id, inputs, outputs, binary, timeout } = request;
                 (inputs, AnswerForm::V2 { id, wanted: outputs, binary }, timeout)
+            }
+            Face::Scoring => {
+                let inputs = scoring::decode((self.content, &self.body.bytes), signature, limits);
+                (inputs.map_err(decode_error)?, AnswerForm::V1(v1::Form::Rows), None)
             }
         };
         let inputs = signature.check(inputs).map_err(|mismatch| ApiError::BadInput { face: self.face, mismatch })?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
 
-use super::{AppState, admin, probes, v1, v2};
+use super::{AppState, admin, probes, scoring, v1, v2};
 use crate::metrics::Listener;
 
 /// One route.
@@ -51,6 +51,10 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/", "The process runs, as KServe's clients of the v1 form ask."),
     public("GET", "/livez", "The process runs."),
     public("GET", "/readyz", "Requests should be sent here."),
+    public("GET", "/ping", "The default model is ready, as MLflow and SageMaker ask."),
+    public("GET", "/health", "The same."),
+    public("GET", "/version", "The version of this server."),
+    public("POST", "/invocations", "A prediction by the default model, in MLflow's forms."),
     public("GET", "/v1/models", "The models by name."),
     public("GET", "/v1/models/{model}", "The versions in memory, as TF Serving tells them."),
     public("GET", "/v1/models/{model}/metadata", "What the active version takes and gives."),
@@ -59,6 +63,7 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/v1/models/{model}/labels/{alias}", "The version in memory under an alias."),
     public("GET", "/v1/models/{model}/labels/{alias}/metadata", "What the version under an alias takes and gives."),
     public("POST", "/v1/models/{model}:predict", "A prediction by the active version."),
+    public("POST", "/v1/models/{model}:feedback", "What really happened, by the ids of predictions."),
     public("POST", "/v1/models/{model}/versions/{version}:predict", "A prediction by one version."),
     public("POST", "/v1/models/{model}/labels/{alias}:predict", "A prediction by the version under an alias."),
     public("GET", "/v2", "The server, as the Open Inference Protocol tells it."),
@@ -107,6 +112,9 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("GET", "/livez") => get(probes::live),
         ("GET", "/readyz") => get(probes::ready),
         ("GET", "/metrics") => get(probes::metrics),
+        ("GET", "/ping" | "/health") => get(scoring::routes::ping),
+        ("GET", "/version") => get(scoring::routes::version),
+        ("POST", "/invocations") => post(scoring::routes::invocations),
         ("GET", "/v1/models") => get(v1::routes::models),
         ("GET", "/v1/models/{model}") => get(v1::routes::model),
         ("GET", "/v1/models/{model}/metadata") => get(v1::routes::metadata),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{ApiKeys, BodyBudget, Cors, DecodeLimits};
+use super::{ApiKeys, BodyBudget, Cors, DecodeLimits, Feedback, ScoringOptions};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -63,6 +63,10 @@ pub struct AppState {
     pub event_streams: EventStreams,
     /// Limits.
     pub options: HttpOptions,
+    /// Which model is asked where a path names none.
+    pub scoring: ScoringOptions,
+    /// What is remembered for feedback; `None` where nothing is.
+    pub feedback: Option<Feedback>,
 }
 
 /// Streams of events that may be open at once.

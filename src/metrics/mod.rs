@@ -7,11 +7,13 @@
 mod cells;
 mod challenger;
 mod drift;
+mod feedback;
 mod served;
 mod version;
 
 pub use challenger::ChallengerMetrics;
 pub use drift::{ColumnSample, DECLARED as DRIFT_DECLARED, DriftSource, WindowSample};
+pub use feedback::{FeedbackMetrics, FeedbackOutcomes};
 pub use served::DECLARED as SERVED_DECLARED;
 pub use version::{Counted, Spent, Total, VersionMetrics};
 
@@ -20,8 +22,8 @@ use std::sync::{Arc, Mutex};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    CounterVec, Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Content type of [`Metrics::encode`].
@@ -179,6 +181,32 @@ label! {
 }
 
 label! {
+    /// What became of an item of feedback.
+    FeedbackOutcome {
+        /// It met its prediction.
+        Joined = "joined",
+        /// Its prediction had feedback before.
+        Duplicate = "duplicate",
+        /// Its prediction was remembered, and is not any more.
+        Late = "late",
+        /// No such prediction was remembered here.
+        Unknown = "unknown",
+        /// The prediction has no such row, or is of another kind: a number for a class.
+        Invalid = "invalid",
+    }
+}
+
+label! {
+    /// Whether a predicted class was the right one.
+    FeedbackResult {
+        /// It was.
+        Right = "right",
+        /// It was another.
+        Wrong = "wrong",
+    }
+}
+
+label! {
     /// The listener that a request came to.
     Listener {
         /// Predictions and probes.
@@ -293,6 +321,15 @@ metrics! {
         "Time of one run on the same rows on the same thread, by who ran.", ["model", "version", "role"], DURATION_BUCKETS;
     canary_requests: IntCounterVec = "gudgeon_canary_requests_total",
         "Requests routed to the challenger, by how they ended.", ["model", "version", "outcome"];
+    feedback: IntCounterVec = "gudgeon_feedback_total", "Items of feedback, by what became of them.", ["model", "outcome"];
+    feedback_classes: IntCounterVec = "gudgeon_feedback_classes_total",
+        "Predicted classes that feedback came for, by whether they were right.", ["model", "version", "result"];
+    feedback_values: IntCounterVec = "gudgeon_feedback_values_total", "Predicted numbers that feedback came for.",
+        ["model", "version"];
+    feedback_absolute_error: CounterVec = "gudgeon_feedback_absolute_error_total",
+        "Sum of how far these numbers were off.", ["model", "version"];
+    feedback_squared_error: CounterVec = "gudgeon_feedback_squared_error_total",
+        "Sum of the squares of how far these numbers were off.", ["model", "version"];
     http_requests: IntCounterVec = "gudgeon_http_requests_total", "HTTP requests by listener and class of status.",
         ["listener", "status"];
     connections: IntGaugeVec = "gudgeon_http_connections", "Open connections by listener.", ["listener"];
@@ -317,6 +354,12 @@ impl Declare for IntGauge {
 impl Declare for IntCounter {
     fn declare(name: &str, help: &str, _: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
         Self::new(name, help)
+    }
+}
+
+impl Declare for CounterVec {
+    fn declare(name: &str, help: &str, labels: &[&str], _: &[f64]) -> Result<Self, prometheus::Error> {
+        Self::new(Opts::new(name, help), labels)
     }
 }
 

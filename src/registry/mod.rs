@@ -84,6 +84,8 @@ pub fn now() -> String {
 pub struct Registry {
     root: PathBuf,
     artifact_bytes_max: u64,
+    /// Where a model's versions are inside of its folder; `None` where they are in it.
+    inner_folder: Option<&'static str>,
 }
 
 impl Registry {
@@ -95,7 +97,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::RootMissing`], [`RegistryError::RootNotADirectory`], [`RegistryError::NoPermission`].
     pub fn open(root: &Path) -> Result<Self, RegistryError> {
-        let registry = Self { root: root.to_owned(), artifact_bytes_max: Self::ARTIFACT_BYTES_MAX };
+        let registry = Self { root: root.to_owned(), artifact_bytes_max: Self::ARTIFACT_BYTES_MAX, inner_folder: None };
         registry.root_folder()?;
         Ok(registry)
     }
@@ -104,6 +106,13 @@ impl Registry {
     #[must_use]
     pub fn with_artifact_bytes_max(self, artifact_bytes_max: u64) -> Self {
         Self { artifact_bytes_max, ..self }
+    }
+
+    /// The same registry with the versions of each model in a folder of this name inside of the model's. Nothing is registered there:
+    /// somebody else lays the models out.
+    #[must_use]
+    pub fn with_inner_folder(self, name: &'static str) -> Self {
+        Self { inner_folder: Some(name), ..self }
     }
 
     /// The models directory.
@@ -208,6 +217,10 @@ impl Registry {
 
     fn model_folder(&self, name: &ModelName) -> Result<Folder, RegistryError> {
         let folder = self.root_folder()?.sub(name.as_str())?;
+        let folder = match (folder, self.inner_folder) {
+            (Some(folder), Some(inner)) => folder.sub(inner)?,
+            (folder, _) => folder,
+        };
         folder.ok_or_else(|| RegistryError::NoSuchModel { model: name.clone() })
     }
 

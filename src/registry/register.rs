@@ -62,6 +62,9 @@ impl Registry {
     }
 
     fn make_model_folder(&self, name: &ModelName) -> Result<Folder, RegistryError> {
+        if self.inner_folder.is_some() {
+            return self.model_folder(name);
+        }
         let root = self.root_folder()?;
         if let Some(model) = root.sub(name.as_str())? {
             return Ok(model);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use clap::Args as _;
 use gudgeon::config::{RawConfig, settings};
 use gudgeon::metrics::{
-    Agreement, CanaryOutcome, ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, GateVerdict, Listener, Metrics,
-    OpResult, Outcome, Role, RolloutStep, SERVED_DECLARED, ShadowOutcome, StatusClass, WindowSample,
+    Agreement, CanaryOutcome, ColumnSample, DECLARED, DRIFT_DECLARED, DriftSource, FeedbackOutcome, FeedbackResult,
+    GateVerdict, Listener, Metrics, OpResult, Outcome, Role, RolloutStep, SERVED_DECLARED, ShadowOutcome, StatusClass,
+    WindowSample,
 };
 use regex::Regex;
 
@@ -71,6 +72,8 @@ fn every_label_value_is_in_the_reference() {
         ("gudgeon_shadow_rows_total", "result", values(Agreement::ALL.iter().map(|value| value.as_str()).collect())),
         ("gudgeon_canary_requests_total", "outcome", values(CanaryOutcome::ALL.iter().map(|v| v.as_str()).collect())),
         ("gudgeon_shadow_run_duration_seconds", "role", values(Role::ALL.iter().map(|v| v.as_str()).collect())),
+        ("gudgeon_feedback_total", "outcome", values(FeedbackOutcome::ALL.iter().map(|v| v.as_str()).collect())),
+        ("gudgeon_feedback_classes_total", "result", values(FeedbackResult::ALL.iter().map(|v| v.as_str()).collect())),
         ("gudgeon_rollout_steps_total", "step", values(RolloutStep::ALL.iter().map(|value| value.as_str()).collect())),
     ];
     let of_one = of_challengers.map(|(metric, label, values)| [format!("{} of {}", code(label), code(metric)), values]);
@@ -86,6 +89,8 @@ fn types() -> BTreeMap<String, String> {
     metrics.model("flights");
     metrics.key_requests("shop");
     let _challenger = metrics.challenger("flights", 2);
+    metrics.feedback_outcomes("flights");
+    metrics.feedback("flights", 1);
     let source: Arc<dyn DriftSource> = Arc::new(OneColumn);
     metrics.add_drift(&source);
     let text = metrics.encode();

@@ -51,7 +51,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 #[tokio::test]
 async fn every_route_but_the_probes_wants_a_key() {
     let server = with_keys(&format!("# ours\nci {}\n", digest(KEY)), "").await;
-    let open = ["/", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"];
+    let open = ["/", "/livez", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"];
     for route in ROUTES.iter().filter(|route| route.listener == Listener::Http) {
         let path = route.path.replace("{model}", "iris").replace("{version}", "1").replace("{alias}", "champion");
         let method: Method = route.method.parse().unwrap();

@@ -29,7 +29,8 @@ fn two_rows() -> Value {
 
 #[tokio::test]
 async fn every_route_of_the_table_answers() {
-    let server = iris().await;
+    let registry = TestRegistry::empty().with_case("iris", 1, "iris_logreg");
+    let server = registry.serve_with(|config| config.feedback_rows = 10).await;
     let (_, begun) = server.admin_post("/models/iris:activate?async=true", json!({ "version": 1 })).await;
     let operation = begun["id"].as_str().unwrap();
     for route in ROUTES {

@@ -27,7 +27,7 @@ async fn every_call_of_the_public_clients_passes() {
     server.stop().await;
 }
 
-fn ran(program: &Path, arguments: &[&str]) -> String {
+pub(crate) fn ran(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     let out = String::from_utf8_lossy(&output.stdout).into_owned();

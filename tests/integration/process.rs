@@ -16,6 +16,10 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(registry: &TestRegistry, arguments: &[&str]) -> Self {
+        Self::start_with(registry, arguments, &[])
+    }
+
+    pub(crate) fn start_with(registry: &TestRegistry, arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_gudgeon"))
             .args([
                 "serve",
@@ -33,6 +37,7 @@ impl Process {
             .arg("--models")
             .arg(registry.path())
             .env("GUDGEON_ADMIN_TOKEN", TOKEN)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

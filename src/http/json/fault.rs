@@ -40,7 +40,7 @@ pub(in crate::http) struct Faults {
 
 impl Faults {
     /// No fault yet. `has_tokens`: bare non-finite tokens have been replaced (see `tokens`).
-    pub(super) fn new(has_tokens: bool) -> Self {
+    pub(in crate::http) fn new(has_tokens: bool) -> Self {
         Self { found: RefCell::new(None), has_tokens }
     }
 
@@ -75,6 +75,11 @@ impl Faults {
         E::custom("")
     }
 
+    /// What has been found.
+    pub(in crate::http) fn take(&self) -> Option<Mismatch> {
+        self.found.take()
+    }
+
     /// Puts `segment` before the path of the fault that `error` stands for.
     pub(in crate::http) fn within<E>(&self, segment: impl FnOnce() -> String, error: E) -> E {
         if let Some(found) = self.found.borrow_mut().as_mut() {
@@ -85,7 +90,7 @@ impl Faults {
 
     /// What `error` stands for.
     pub(super) fn explain(&self, error: &serde_json::Error) -> DecodeError {
-        if let Some(found) = self.found.take() {
+        if let Some(found) = self.take() {
             return found.into();
         }
         let what = match error.classify() {

@@ -11,10 +11,10 @@ use crate::model::{Feature, TensorSpec};
 use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
 /// Reads the columns into one tensor an input.
-pub(super) struct ColumnsSeed<'a> {
-    pub(super) faults: &'a Faults,
-    pub(super) plan: &'a Plan<'a>,
-    pub(super) limits: &'a DecodeLimits,
+pub(in crate::http) struct ColumnsSeed<'a> {
+    pub(in crate::http) faults: &'a Faults,
+    pub(in crate::http) plan: &'a Plan<'a>,
+    pub(in crate::http) limits: &'a DecodeLimits,
 }
 
 impl<'a> ColumnsSeed<'a> {
@@ -157,7 +157,7 @@ impl Sheet<'_> {
     /// Every column has as many rows as the first.
     fn count_rows<E: de::Error>(&mut self, dims: &[usize]) -> Result<(), E> {
         let Some(&n_rows) = dims.first() else { return Err(self.faults.raise("a list, one value a row", "one value")) };
-        let rows_max = self.limits.rows_max.min(self.limits.values_max / self.plan.row_values);
+        let rows_max = self.plan.rows_max(self.limits);
         if n_rows == 0 {
             return Err(self.faults.raise("at least one row", "none"));
         }

@@ -7,6 +7,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use super::columns::ColumnsSeed;
 use super::plain;
 use super::rows::RowsSeed;
+use super::table::Extras;
 use super::target::Plan;
 use crate::http::json::{DecodeError, DecodeLimits, Faults, Key, TextSeed, clip, parse, refuse};
 use crate::model::{Mismatch, Signature};
@@ -107,7 +108,7 @@ impl<'de> Visitor<'de> for BodySeed<'_> {
                 return Err(faults.raise_at("body", "one of \"instances\" and \"inputs\", once", "two"));
             }
             let inputs = match form {
-                Form::Rows => map.next_value_seed(RowsSeed { faults, plan, limits }),
+                Form::Rows => map.next_value_seed(RowsSeed { faults, plan, limits, extras: Extras::Refused }),
                 Form::Columns => map.next_value_seed(ColumnsSeed { faults, plan, limits }),
             };
             let inputs = inputs.map_err(|error| faults.within(|| name.into_owned(), error))?;

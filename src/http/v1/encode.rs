@@ -64,12 +64,10 @@ impl<'a> Shown<'a> {
     fn new(answer: &Answer<'a>) -> Self {
         let output = |index: usize| answer.outputs.get(index);
         match (answer.signature.head(), answer.outputs) {
-            (Head::Classes { label, probabilities }, _) => Self::Classes(Classes {
-                names: &answer.signature.classes,
-                label: label.and_then(output),
-                probabilities: probabilities.and_then(output),
-                is_numbered: answer.signature.classes.iter().all(|name| name.parse::<i64>().is_ok()),
-            }),
+            (Head::Classes { label, probabilities }, _) => {
+                let (label, probabilities) = (label.and_then(output), probabilities.and_then(output));
+                Self::Classes(Classes::new(answer.signature, label, probabilities))
+            }
             (Head::Value { output: index }, _) if output(index).is_some() => {
                 output(index).map_or(Self::Several, Self::Value)
             }
@@ -89,7 +87,28 @@ struct Classes<'a> {
     is_numbered: bool,
 }
 
+/// The class of each of `n_rows` rows, as answers tell it; none where the signature is no classifier's.
+pub(in crate::http) fn labels<'a>(
+    signature: &'a Signature,
+    outputs: &'a [Tensor],
+    n_rows: usize,
+) -> impl Iterator<Item = Option<Cow<'a, str>>> {
+    let classes = match signature.head() {
+        Head::Classes { label, probabilities } => {
+            let output = |index: Option<usize>| index.and_then(|index| outputs.get(index));
+            Some(Classes::new(signature, output(label), output(probabilities)))
+        }
+        Head::Value { .. } | Head::Raw => None,
+    };
+    (0..n_rows).map(move |row| classes.and_then(|classes| classes.label(row)))
+}
+
 impl<'a> Classes<'a> {
+    fn new(signature: &'a Signature, label: Option<&'a Tensor>, probabilities: Option<&'a Tensor>) -> Self {
+        let is_numbered = signature.classes.iter().all(|name| name.parse::<i64>().is_ok());
+        Self { names: &signature.classes, label, probabilities, is_numbered }
+    }
+
     /// The class of row `row`; `None` where no probability is a number.
     fn label(&self, row: usize) -> Option<Cow<'a, str>> {
         let Some(label) = self.label else { return self.likeliest(row).map(Cow::Borrowed) };

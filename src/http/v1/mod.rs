@@ -12,3 +12,10 @@ mod target;
 
 pub use decode::{Decoded, Form, decode};
 pub use encode::{Answer, encode};
+
+pub(super) use columns::ColumnsSeed;
+pub(super) use encode::labels;
+pub(super) use row::NamedSeed;
+pub(super) use rows::RowsSeed;
+pub(super) use table::{Extras, Table, stray};
+pub(super) use target::{Plan, Target};

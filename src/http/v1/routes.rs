@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use crate::http::AppState;
 use crate::http::error::{ApiError, Face};
 use crate::http::exchange::{Pick, find};
+use crate::http::feedback;
 use crate::http::json::clip;
 use crate::http::json_value;
 use crate::http::predict::answer_routed;
-use crate::http::segments::{Segments, before_verb, without_verb};
+use crate::http::segments::{Segments, before_verb, verb, without_verb};
 use crate::model::{Alias, TensorSpec, Version};
 use crate::slot::{Servable, Slot};
 use crate::tensor::Dtype;
@@ -39,6 +40,9 @@ pub(in crate::http) async fn predict(
     Segments(segment): Segments<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    if let (model, Some("feedback")) = verb(&segment) {
+        return feedback::routes::join(&state, model, request).await;
+    }
     let model = before_verb(&segment, "predict")?;
     let target = target(&state, model, Some(Pick::Champion), "");
     Ok(answer_routed(&state, target, request, Face::V1).await)
@@ -71,7 +75,7 @@ pub(in crate::http) async fn model(
     State(state): State<Arc<AppState>>,
     Segments(segment): Segments<String>,
 ) -> Result<Response, ApiError> {
-    let slot = find(&state, without_verb(&segment, &["predict"])?)?;
+    let slot = find(&state, without_verb(&segment, &["predict", "feedback"])?)?;
     let lineup = slot.lineup();
     let status: Vec<_> = lineup.versions().into_iter().map(available).collect();
     let body = json!({ "name": slot.name(), "ready": lineup.champion.is_some(), "model_version_status": status });

@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
         let mut next = 0;
         while let Some(Key(name)) = map.next_key()? {
             let Some(target) = table.plan.target(&name, next) else {
-                if table.plan.takes_any_name() {
+                if table.passes_over(&name) {
                     map.next_value::<Ignored>()?;
                     continue;
                 }
@@ -135,10 +135,10 @@ impl<'de> Visitor<'de> for RowSeed<'_, '_> {
 }
 
 /// Reads what stands under a name.
-struct NamedSeed<'a, 'p> {
-    faults: &'a Faults,
-    table: &'a mut Table<'p>,
-    target: Target,
+pub(in crate::http) struct NamedSeed<'a, 'p> {
+    pub(in crate::http) faults: &'a Faults,
+    pub(in crate::http) table: &'a mut Table<'p>,
+    pub(in crate::http) target: Target,
 }
 
 impl<'de> DeserializeSeed<'de> for NamedSeed<'_, '_> {

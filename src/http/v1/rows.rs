@@ -5,16 +5,17 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::row::RowSeed;
-use super::table::Table;
+use super::table::{Extras, Table};
 use super::target::Plan;
 use crate::http::json::{DecodeLimits, Faults, refuse};
 use crate::tensor::NamedTensor;
 
 /// Reads the list of rows into one tensor an input.
-pub(super) struct RowsSeed<'a> {
-    pub(super) faults: &'a Faults,
-    pub(super) plan: &'a Plan<'a>,
-    pub(super) limits: &'a DecodeLimits,
+pub(in crate::http) struct RowsSeed<'a> {
+    pub(in crate::http) faults: &'a Faults,
+    pub(in crate::http) plan: &'a Plan<'a>,
+    pub(in crate::http) limits: &'a DecodeLimits,
+    pub(in crate::http) extras: Extras,
 }
 
 impl RowsSeed<'_> {
@@ -41,9 +42,9 @@ impl<'de> Visitor<'de> for RowsSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let Self { faults, plan, limits } = self;
-        let rows_max = limits.rows_max.min(limits.values_max / plan.row_values);
-        let mut table = Table::new(plan);
+        let Self { faults, plan, limits, extras } = self;
+        let rows_max = plan.rows_max(limits);
+        let mut table = Table::new(plan, extras);
         loop {
             let row = table.n_rows;
             if rows_max < row {

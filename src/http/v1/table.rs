@@ -3,17 +3,30 @@
 use serde::de;
 
 use super::target::Plan;
-use crate::http::json::{Faults, expected_value};
-use crate::model::TensorSpec;
+use crate::http::json::{Faults, clip, expected_value};
+use crate::model::{Mismatch, TensorSpec};
 use crate::tensor::{Data, NamedTensor, Tensor};
 
+/// What becomes of a name that stands for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Extras {
+    /// It is a fault.
+    Refused,
+    /// It is a column more than the model takes, and passed over; but not in a row that leaves something out, where it may be
+    /// that, misspelt.
+    PassedOver,
+}
+
 /// The rows so far.
-pub(super) struct Table<'a> {
-    pub(super) plan: &'a Plan<'a>,
+pub(in crate::http) struct Table<'a> {
+    pub(in crate::http) plan: &'a Plan<'a>,
     pub(super) columns: Vec<Column>,
+    extras: Extras,
+    /// The first name of the current row that was passed over.
+    extra: Option<String>,
     /// Which features the current row has given.
     seen: Vec<bool>,
-    pub(super) n_rows: usize,
+    pub(in crate::http) n_rows: usize,
 }
 
 /// The values of one input.
@@ -28,7 +41,7 @@ pub(super) struct Column {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn new(plan: &'a Plan<'a>) -> Self {
+    pub(in crate::http) fn new(plan: &'a Plan<'a>, extras: Extras) -> Self {
         let column = |spec: &TensorSpec| Column {
             data: Data::with_capacity(spec.datatype, 0),
             dims: spec.shape.iter().skip(1).copied().collect(),
@@ -36,12 +49,14 @@ impl<'a> Table<'a> {
             is_given: false,
         };
         let columns = plan.signature.inputs.iter().map(column).collect();
-        Self { plan, columns, seen: vec![false; plan.signature.features.len()], n_rows: 0 }
+        let seen = vec![false; plan.signature.features.len()];
+        Self { plan, columns, extras, extra: None, seen, n_rows: 0 }
     }
 
     /// Starts a row. Values that features will fill start as missing, those of maps as zeros.
-    pub(super) fn start_row(&mut self) {
+    pub(in crate::http) fn start_row(&mut self) {
         self.seen.fill(false);
+        self.extra = None;
         let specs = self.plan.signature.inputs.iter().zip(&self.plan.is_map);
         for (column, (spec, is_map)) in self.columns.iter_mut().zip(specs) {
             column.base = column.data.len();
@@ -53,6 +68,17 @@ impl<'a> Table<'a> {
             }
         }
         self.n_rows += 1;
+    }
+
+    /// Whether `name`, which stands for nothing, is passed over.
+    pub(super) fn passes_over(&mut self, name: &str) -> bool {
+        if self.plan.takes_any_name() {
+            return true;
+        }
+        if self.extras == Extras::PassedOver && self.extra.is_none() {
+            self.extra = Some(clip(name));
+        }
+        self.extras == Extras::PassedOver
     }
 
     /// Where a feature's value of this row goes; `None` where it has been given.
@@ -77,6 +103,13 @@ impl<'a> Table<'a> {
         Some(column)
     }
 
+    /// Where value `at` of a row of the only input goes.
+    pub(in crate::http) fn part_place(&mut self, at: usize) -> Option<(&mut Data, usize)> {
+        let column = self.columns.first_mut()?;
+        column.is_given = true;
+        Some((&mut column.data, column.base + at))
+    }
+
     /// Whether nothing of `input` has been given in this row.
     fn is_free(&self, input: usize) -> bool {
         let is_given = self.columns.get(input).is_none_or(|column| column.is_given);
@@ -85,16 +118,22 @@ impl<'a> Table<'a> {
     }
 
     /// Ends a row: everything that must be there is.
-    pub(super) fn end_row<E: de::Error>(&self, faults: &Faults) -> Result<(), E> {
+    pub(in crate::http) fn end_row<E: de::Error>(&self, faults: &Faults) -> Result<(), E> {
         for (index, feature) in self.plan.signature.features.iter().enumerate() {
             let is_seen = self.seen.get(index).is_some_and(|seen| *seen);
             let Some((input, _, dtype)) = self.plan.place(index) else { continue };
             let is_given = self.columns.get(input).is_some_and(|column| column.is_given);
             let is_map = self.plan.is_map.get(input).is_some_and(|is_map| *is_map);
             let may_be_missing = feature.optional && (dtype.holds_missing() || is_map);
-            if !is_seen && !is_given && !may_be_missing {
+            if is_seen || is_given {
+                continue;
+            }
+            if !may_be_missing {
                 let expected = expected_value(dtype);
                 return Err(faults.raise_at(format!(".{}", feature.name), expected, "nothing"));
+            }
+            if let Some(extra) = &self.extra {
+                return Err(faults.raise_mismatch(stray(self.plan, extra, &feature.name)));
             }
         }
         for ((column, spec), is_covered) in
@@ -107,7 +146,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    pub(super) fn into_tensors<E: de::Error>(self, faults: &Faults) -> Result<Vec<NamedTensor>, E> {
+    pub(in crate::http) fn into_tensors<E: de::Error>(self, faults: &Faults) -> Result<Vec<NamedTensor>, E> {
         let n_rows = self.n_rows;
         let named = |(column, spec): (Column, &TensorSpec)| {
             let Column { data, dims, .. } = column;
@@ -140,6 +179,13 @@ impl Column {
         }
         Ok(())
     }
+}
+
+/// `name` stands for nothing and `left_out` is not there: the one may be the other, misspelt.
+pub(in crate::http) fn stray(plan: &Plan<'_>, name: &str, left_out: &str) -> Mismatch {
+    let expected =
+        format!("{}, since {left_out:?} is left out: give that, or take this column away", plan.known_names());
+    Mismatch::new(format!(".{name}"), expected, "an unknown name")
 }
 
 /// Appends `n` missing values; zeros where the type cannot say so.

@@ -2,20 +2,21 @@
 
 use std::cell::OnceCell;
 
+use crate::http::json::DecodeLimits;
 use crate::model::{Signature, TensorSpec};
 use crate::tensor::Dtype;
 
 /// The places that a name stands for, by position in the signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Target {
-    pub(super) feature: Option<usize>,
-    pub(super) input: Option<usize>,
+pub(in crate::http) struct Target {
+    pub(in crate::http) feature: Option<usize>,
+    pub(in crate::http) input: Option<usize>,
 }
 
 /// A signature, prepared for reading bodies.
 #[derive(Debug)]
-pub(super) struct Plan<'a> {
-    pub(super) signature: &'a Signature,
+pub(in crate::http) struct Plan<'a> {
+    pub(in crate::http) signature: &'a Signature,
     /// The input of each feature, by position.
     pub(super) feature_inputs: Vec<usize>,
     /// Whether features cover every column of an input.
@@ -31,7 +32,7 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// `None` where a feature lies outside of its input: such a signature is not valid.
-    pub(super) fn new(signature: &'a Signature) -> Option<Self> {
+    pub(in crate::http) fn new(signature: &'a Signature) -> Option<Self> {
         let inputs = &signature.inputs;
         // Most signatures have one input, or one input a feature in the same order: then the first look is the last.
         let position = |name: &str, guess: usize| match inputs.get(guess) {
@@ -60,7 +61,7 @@ impl<'a> Plan<'a> {
 
     /// What `name` means. `expected` is the position of the feature that comes next if names come in the signature's
     /// order, which saves the look-up.
-    pub(super) fn target(&self, name: &str, expected: usize) -> Option<Target> {
+    pub(in crate::http) fn target(&self, name: &str, expected: usize) -> Option<Target> {
         if self.signature.features.get(expected).is_some_and(|feature| feature.name == name) {
             return self.feature_targets.get(expected).copied();
         }
@@ -70,18 +71,23 @@ impl<'a> Plan<'a> {
     }
 
     /// The place of a feature: its input, its column there and its type.
-    pub(super) fn place(&self, feature: usize) -> Option<(usize, usize, Dtype)> {
+    pub(in crate::http) fn place(&self, feature: usize) -> Option<(usize, usize, Dtype)> {
         let input = *self.feature_inputs.get(feature)?;
         Some((input, self.signature.features.get(feature)?.column, self.spec(input)?.datatype))
     }
 
+    /// The most rows that one request may have.
+    pub(in crate::http) fn rows_max(&self, limits: &DecodeLimits) -> usize {
+        limits.rows_max.min(limits.values_max / self.row_values)
+    }
+
     /// Input `index`.
-    pub(super) fn spec(&self, index: usize) -> Option<&'a TensorSpec> {
+    pub(in crate::http) fn spec(&self, index: usize) -> Option<&'a TensorSpec> {
         self.signature.inputs.get(index)
     }
 
     /// Whether a name that stands for nothing is passed over: it may be a key that a map of the graph's does not know.
-    pub(super) fn takes_any_name(&self) -> bool {
+    pub(in crate::http) fn takes_any_name(&self) -> bool {
         self.is_map.contains(&true)
     }
 
@@ -91,7 +97,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Whether the features make up all of every input, so that a list can carry them by position.
-    pub(super) fn is_positional(&self) -> bool {
+    pub(in crate::http) fn is_positional(&self) -> bool {
         !self.is_covered.is_empty() && self.is_covered.iter().all(|covered| *covered)
     }
 

@@ -110,7 +110,7 @@ pub(crate) fn begin(state: &AppState, ask: Ask) -> Result<Arc<Tracked>, Lifecycl
 }
 
 /// Reads a small body, or none.
-async fn small<T: Default + serde::de::DeserializeOwned>(
+pub(in crate::http) async fn small<T: Default + serde::de::DeserializeOwned>(
     state: &AppState,
     request: Request,
     expected: &str,
