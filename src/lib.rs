@@ -10,7 +10,7 @@
 //!
 //! | modules | what they are |
 //! | --- | --- |
-//! | [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
+//! | [`schema`], [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
 //! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`] | mechanisms: each hides one library or one resource |
 //! | [`batch`], [`slot`], [`verify`], [`lifecycle`] | serving |
 //! | [`trainer`] | training; it meets serving only in the registry |
@@ -47,6 +47,7 @@ pub mod metrics;
 pub mod model;
 pub mod oip;
 pub mod registry;
+pub mod schema;
 pub mod slot;
 pub mod telemetry;
 pub mod tensor;

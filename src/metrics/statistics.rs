@@ -34,6 +34,8 @@ pub struct Total {
     pub ns: u64,
 }
 
+crate::schema::described!(Total as "Total" { count, ns });
+
 /// Where the time of an answered request went.
 #[derive(Debug, Clone, Copy)]
 pub struct Spent {
