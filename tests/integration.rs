@@ -24,6 +24,7 @@ mod integration {
     mod limits;
     mod logs;
     mod oip;
+    mod openapi;
     mod operations;
     mod parity;
     mod prometheus;

@@ -21,7 +21,7 @@ use crate::batch::{Pool, PoolOptions};
 use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
-use crate::http::{AdminToken, AppState, BodyBudget, EventStreams, Front, HttpOptions, Readiness};
+use crate::http::{AdminToken, AppState, BodyBudget, Documents, EventStreams, Front, HttpOptions, Readiness};
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};
 use crate::registry::{Registry, RegistryError};
@@ -125,6 +125,7 @@ impl Server {
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),
+            documents: Documents::default(),
             options: http_options(&config),
         });
         Ok(Self { config, http, grpc, ops, state, pool })

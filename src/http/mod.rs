@@ -11,6 +11,7 @@ pub mod error;
 pub(crate) mod exchange;
 mod front;
 pub mod json;
+mod openapi;
 mod predict;
 mod probes;
 mod routes;
@@ -31,6 +32,7 @@ pub use error::{ApiError, Face};
 pub use front::Front;
 pub use json::DecodeLimits;
 pub(crate) use json::clip;
+pub use openapi::Documents;
 pub use routes::{ROUTES, Route};
 pub use state::{AdminToken, AppState, EventStreams, HttpOptions, Readiness};
 

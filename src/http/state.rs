@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{BodyBudget, DecodeLimits};
+use super::{BodyBudget, DecodeLimits, Documents};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -55,6 +55,8 @@ pub struct AppState {
     pub heavy_turns: Semaphore,
     /// Who follows operations.
     pub event_streams: EventStreams,
+    /// What describes the listeners.
+    pub documents: Documents,
     /// Limits.
     pub options: HttpOptions,
 }

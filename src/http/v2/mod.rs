@@ -2,6 +2,7 @@
 
 mod bare;
 mod decode;
+pub(super) mod describe;
 mod encode;
 mod framed;
 mod parameters;
