@@ -12,6 +12,8 @@
 //! | --- | --- |
 //! | [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
 //! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`], [`tls`] | mechanisms: each hides one library or one resource |
+//! | [`schema`], [`tensor`], [`model`], [`drift`], [`evaluation`] | vocabulary: pure; no I/O, no clock, no locks, no async |
+//! | [`metrics`], [`telemetry`], [`engine`], [`registry`], [`child`] | mechanisms: each hides one library or one resource |
 //! | [`batch`], [`slot`], [`verify`], [`lifecycle`] | serving |
 //! | [`trainer`] | training; it meets serving only in the registry |
 //! | [`http`], [`config`], [`app`], [`cli`] | edges |
@@ -47,6 +49,7 @@ pub mod metrics;
 pub mod model;
 pub mod oip;
 pub mod registry;
+pub mod schema;
 pub mod slot;
 pub mod telemetry;
 pub mod tensor;

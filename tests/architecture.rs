@@ -15,25 +15,26 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 /// A line with `->` is the design: it may be wider than the code. A line with `+` widens it by what the code turned out to
 /// need, with the reason; such an edge goes when nothing uses it any more.
 const TABLE: &str = "\
-tensor -> -
-model -> tensor
-drift -> tensor model
+schema -> -
+tensor -> schema
+model -> schema tensor
+drift -> schema tensor model
 evaluation -> tensor model
-metrics -> -
+metrics -> schema
 telemetry -> -
-engine -> tensor model
-registry -> model
-child -> -
+engine -> schema tensor model
+registry -> schema model
+child -> schema
 tls -> -
 batch -> engine metrics model tensor
 slot -> batch drift engine metrics model tensor
-verify -> engine model tensor
+verify -> schema engine model tensor
 verify + child: a version is opened in a child process first
-lifecycle -> batch drift evaluation metrics model registry engine slot verify
+lifecycle -> schema batch drift evaluation metrics model registry engine slot tensor verify
 lifecycle + child: the gate is computed in a child process, and what was opened in this one is not taken for tried out
 trainer -> drift engine evaluation model registry tensor verify
-oip -> metrics model slot tensor
-http -> batch drift lifecycle metrics model oip slot tensor
+oip -> schema metrics model slot tensor
+http -> schema batch drift lifecycle metrics model oip slot tensor
 grpc -> lifecycle metrics model oip slot tensor
 grpc + http: a prediction takes the same way whatever carries it, with the same errors, limits and request ids
 config -> -
@@ -84,7 +85,7 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules without I/O, clock, locks or async; `lifecycle/policy.rs` is held to the same.
-const PURE: &[&str] = &["tensor", "model", "drift", "evaluation"];
+const PURE: &[&str] = &["schema", "tensor", "model", "drift", "evaluation"];
 
 /// Files of other modules that are held to the same.
 const PURE_FILES: &[&str] = &["lifecycle/policy.rs", "lifecycle/rollout.rs", "slot/difference.rs"];

@@ -29,6 +29,7 @@ mod integration {
     mod logs;
     mod multi_model;
     mod oip;
+    mod openapi;
     mod operations;
     mod parity;
     mod prometheus;

@@ -27,7 +27,7 @@ use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
 use crate::http::{
-    AdminToken, ApiKeysError, AppState, BodyBudget, Cors, EventStreams, Feedback, Front, HttpOptions, INNER_FOLDER,
+    AdminToken, ApiKeysError, AppState, BodyBudget, Cors, Documents, EventStreams, Feedback, Front, HttpOptions, INNER_FOLDER,
     MultiModel, Readiness, ScoringOptions,
 };
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
@@ -155,6 +155,7 @@ impl Server {
             body_budget: BodyBudget::new(config.body_bytes_in_flight_max.as_usize()),
             heavy_turns: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             event_streams: EventStreams::default(),
+            documents: Documents::default(),
             options: http_options(&config),
             scoring: scoring_options(&config),
             feedback,

@@ -14,6 +14,8 @@ pub enum Sandbox {
     None,
 }
 
+crate::schema::described_words!(Sandbox as "Sandbox" { Full, Partial, None });
+
 /// What a child says at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Farewell {

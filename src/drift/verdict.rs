@@ -72,6 +72,8 @@ pub enum Status {
     Critical,
 }
 
+crate::schema::described_words!(Status as "DriftStatus" { InsufficientData, Ok, Warn, Critical });
+
 impl Status {
     /// The number that gauges show: -1 insufficient, 0 ok, 1 warn, 2 critical.
     pub fn code(self) -> i8 {
@@ -98,6 +100,8 @@ pub enum AlarmKind {
     Unseen,
 }
 
+crate::schema::described_words!(AlarmKind as "AlarmKind" { Missing, Invalid, OutOfRange, Unseen });
+
 /// An alarm about the quality of a column's data.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Alarm {
@@ -110,6 +114,8 @@ pub struct Alarm {
     /// The probability of as much by chance.
     pub p: f64,
 }
+
+crate::schema::described!(Alarm as "Alarm" { kind, rate, expected_rate, p });
 
 /// What a window says about a column: the verdict, and the numbers behind and beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,6 +159,11 @@ pub struct ColumnReport {
     /// What is wrong with the data.
     pub alarms: Vec<Alarm>,
 }
+
+crate::schema::described!(ColumnReport as "ColumnReport" {
+    name, status, rows, psi, psi_corrected, warn_at, critical_at, chi2, dof, p, js_distance, hellinger, l_infinity, ks,
+    mean_shift, sd_shift, missing_rate, is_identifier, alarms,
+});
 
 /// Holds the counts of a window against the reference of its column; one of `n_columns` that are watched together.
 pub fn assess(

@@ -24,6 +24,10 @@ pub enum WindowSpec {
     Rows(u64),
 }
 
+crate::schema::described_plainly! {
+    WindowSpec => { "type": "string" },
+}
+
 /// The text is not a window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("window {0:?}: expected a span such as 45s, 30m, 1h or 7d, of at least 12s, or rows:1000, of at least 12 rows")]
@@ -98,6 +102,8 @@ pub struct WindowReport {
     /// The columns, in the profile's order; a warning that has not come often enough yet is `ok` here.
     pub columns: Vec<ColumnReport>,
 }
+
+crate::schema::described!(WindowReport as "WindowReport" { window, rows, columns });
 
 /// The windows of one version.
 #[derive(Debug, Clone)]

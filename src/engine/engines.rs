@@ -28,6 +28,8 @@ pub enum EngineChoice {
     Onnxruntime,
 }
 
+crate::schema::described_words!(EngineChoice as "EngineChoice" { Auto, Native, Tract, Onnxruntime });
+
 impl TryFrom<String> for EngineChoice {
     type Error = String;
 
@@ -53,6 +55,8 @@ pub enum EngineName {
     /// onnxruntime.
     Onnxruntime,
 }
+
+crate::schema::described_words!(EngineName as "EngineName" { Native, Tract, Onnxruntime });
 
 impl From<EngineName> for EngineChoice {
     fn from(engine: EngineName) -> Self {
@@ -89,6 +93,8 @@ pub struct Engaged {
     #[serde(default)]
     pub onnxruntime: Option<String>,
 }
+
+crate::schema::described!(Engaged as "Engaged" { asked, engine, why, onnxruntime });
 
 impl fmt::Display for Engaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

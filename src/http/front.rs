@@ -168,15 +168,13 @@ fn prediction(listener: Listener, head: &Parts) -> Option<(&str, Face)> {
 }
 
 fn with_fallbacks(listener: Listener) -> Router<Arc<AppState>> {
+    // Paths that differ in their verb alone share a route, but not their methods.
+    let unknown_method = async move |uri: Uri| ApiError::Method { allow: routes::allowed(listener, uri.path()) };
     routes::router(listener).fallback(unknown_route).method_not_allowed_fallback(unknown_method)
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {
     absent::of_path(uri.path()).map_or(ApiError::UnknownRoute, ApiError::Absent)
-}
-
-async fn unknown_method() -> ApiError {
-    ApiError::Method { allow: None }
 }
 
 #[cfg(test)]

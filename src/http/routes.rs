@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
 use axum::routing::{MethodRouter, get, post};
+use http::HeaderMap;
 
-use super::{AppState, admin, probes, scoring, v1, v2};
+use super::{AppState, admin, openapi, probes, scoring, v1, v2};
 use crate::metrics::Listener;
 
 /// One route.
@@ -32,6 +34,32 @@ impl Route {
             None => self.path,
         }
     }
+
+    /// Whether it answers `path`, whatever the method.
+    fn has(&self, path: &str) -> bool {
+        let is_it = |(pattern, segment): (&str, &str)| match pattern
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once('}'))
+        {
+            // A verb is no part of a name.
+            Some((_, "")) => !segment.is_empty() && !segment.contains(':'),
+            Some((_, verb)) => segment.strip_suffix(verb).is_some_and(|name| !name.is_empty() && !name.contains(':')),
+            None => pattern == segment,
+        };
+        let (patterns, segments) = (self.path.split('/'), path.split('/'));
+        patterns.clone().count() == segments.clone().count() && patterns.zip(segments).all(is_it)
+    }
+}
+
+/// The methods that `path` takes on a listener, for the `Allow` field; `None` where it is not there.
+pub(super) fn allowed(listener: Listener, path: &str) -> Option<&'static str> {
+    let its = || ROUTES.iter().filter(|route| route.listener == listener && route.has(path));
+    match (its().any(|route| route.method == "GET"), its().any(|route| route.method == "POST")) {
+        (true, true) => Some("GET, HEAD, POST"),
+        (true, false) => Some("GET, HEAD"),
+        (false, true) => Some("POST"),
+        (false, false) => None,
+    }
 }
 
 const fn public(method: &'static str, path: &'static str, purpose: &'static str) -> Route {
@@ -55,6 +83,8 @@ pub const ROUTES: &[Route] = &[
     public("GET", "/health", "The same."),
     public("GET", "/version", "The version of this server."),
     public("POST", "/invocations", "A prediction by the default model, in MLflow's forms."),
+    public("GET", "/openapi.json", "This listener's routes and the models' own forms, as an OpenAPI 3.1 document."),
+    public("GET", "/docs", "The same as a page to read and to try."),
     public("GET", "/v1/models", "The models by name."),
     public("GET", "/v1/models/{model}", "The versions in memory, as TF Serving tells them."),
     public("GET", "/v1/models/{model}/metadata", "What the active version takes and gives."),
@@ -84,6 +114,8 @@ pub const ROUTES: &[Route] = &[
     ops("GET", "/livez", "The process runs."),
     ops("GET", "/readyz", "Requests should be sent here."),
     ops("GET", "/metrics", "Everything that is counted, in Prometheus' text form."),
+    ops("GET", "/openapi.json", "This listener's routes, as an OpenAPI 3.1 document."),
+    ops("GET", "/docs", "The same as a page to read and to try."),
     admin("GET", "/admin/models", "Every model with its versions."),
     admin("GET", "/admin/models/{model}", "One model with its versions."),
     admin("POST", "/admin/models/{model}:activate", "Makes a version the active one."),
@@ -105,8 +137,8 @@ pub const ROUTES: &[Route] = &[
     admin("GET", "/admin/operations/{id}/events", "The steps of an operation as they come."),
 ];
 
-/// What answers a method on a pattern. Paths that differ in their verb alone share one.
-fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
+/// What answers a method on a pattern of a listener. Paths that differ in their verb alone share one.
+fn handler(listener: Listener, method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
     Some(match (method, pattern) {
         ("GET", "/") => get(probes::alive),
         ("GET", "/livez") => get(probes::live),
@@ -115,6 +147,10 @@ fn handler(method: &str, pattern: &str) -> Option<MethodRouter<Arc<AppState>>> {
         ("GET", "/ping" | "/health") => get(scoring::routes::ping),
         ("GET", "/version") => get(scoring::routes::version),
         ("POST", "/invocations") => post(scoring::routes::invocations),
+        ("GET", "/openapi.json") => get(async move |State(state): State<Arc<AppState>>, headers: HeaderMap| {
+            openapi::document(listener, &state, &headers)
+        }),
+        ("GET", "/docs") => get(openapi::page),
         ("GET", "/v1/models") => get(v1::routes::models),
         ("GET", "/v1/models/{model}") => get(v1::routes::model),
         ("GET", "/v1/models/{model}/metadata") => get(v1::routes::metadata),
@@ -164,7 +200,7 @@ pub(super) fn router(listener: Listener) -> Router<Arc<AppState>> {
     let mut router = Router::new();
     for route in ROUTES.iter().filter(|route| route.listener == listener) {
         if seen.insert((route.method, route.pattern()))
-            && let Some(handler) = handler(route.method, route.pattern())
+            && let Some(handler) = handler(listener, route.method, route.pattern())
         {
             router = router.route(route.pattern(), handler);
         }
@@ -177,9 +213,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_path_allows_the_methods_that_it_has_itself() {
+        for (path, expected) in [
+            ("/v1/models/flights", Some("GET, HEAD")),
+            ("/v1/models/flights:predict", Some("POST")),
+            ("/v1/models/flights:explain", None),
+            ("/v1/models/:predict", None),
+            ("/v2/models/stats", Some("GET, HEAD")),
+            ("/v2/repository/index", Some("POST")),
+            ("/v1/models/flights/versions/3:predict", Some("POST")),
+            ("/metrics", None),
+        ] {
+            assert_eq!(allowed(Listener::Http, path), expected, "{path}");
+        }
+        assert_eq!(allowed(Listener::Ops, "/admin/models/flights/versions/3:verify"), Some("POST"));
+    }
+
+    #[test]
     fn every_route_of_the_table_has_a_handler_and_admin_ones_want_the_token() {
         for route in ROUTES {
-            assert!(handler(route.method, route.pattern()).is_some(), "{} {}", route.method, route.path);
+            assert!(
+                handler(route.listener, route.method, route.pattern()).is_some(),
+                "{} {}",
+                route.method,
+                route.path
+            );
             let changes = admin::is_guarded(route.path);
             assert_eq!(route.needs_token, changes && route.listener == Listener::Ops, "{}", route.path);
             assert!(!changes || route.needs_token || route.path == "/v2/repository/index", "{}", route.path);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{ApiKeys, BodyBudget, Cors, DecodeLimits, Feedback, ScoringOptions};
+use super::{ApiKeys, BodyBudget, Cors, DecodeLimits, Documents, Feedback, ScoringOptions};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -61,6 +61,8 @@ pub struct AppState {
     pub heavy_turns: Semaphore,
     /// Who follows operations.
     pub event_streams: EventStreams,
+    /// What describes the listeners.
+    pub documents: Documents,
     /// Limits.
     pub options: HttpOptions,
     /// Which model is asked where a path names none.

@@ -37,6 +37,8 @@ pub struct Challenged {
     pub challenge: Option<Challenge>,
 }
 
+crate::schema::described!(Challenged as "Challenged" { model, version, challenge });
+
 /// The challenger that a decision was made about: it is void for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Subject {

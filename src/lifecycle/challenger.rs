@@ -47,6 +47,13 @@ pub struct ChallengerStatus {
     pub next: String,
 }
 
+crate::schema::described!(
+    ChallengerStatus as "ChallengerStatus" {
+        model, version, champion, challenge, key_header, requests, rows, difference, latency, canary, conditions, next,
+    }
+    omitted { steps, agreement }
+);
+
 /// Requests by what became of their copies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copies {
@@ -57,6 +64,8 @@ pub struct Copies {
     /// The challenger failed.
     pub failed: u64,
 }
+
+crate::schema::described!(Copies as "Copies" { compared, dropped, failed });
 
 /// How far the predictions of a row are apart, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -71,6 +80,8 @@ pub struct Differences {
     pub p99: f64,
 }
 
+crate::schema::described!(Differences as "Differences" { mean, p50, p90, p99 });
+
 /// Times of both versions on the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
@@ -84,6 +95,8 @@ pub struct Latency {
     pub challenger_ms: Option<f64>,
 }
 
+crate::schema::described!(Latency as "PairedLatency" { pairs, ratio, champion_ms, challenger_ms });
+
 /// What became of the requests that were routed to the challenger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CanaryCounts {
@@ -94,6 +107,8 @@ pub struct CanaryCounts {
     /// It failed, and there was no time for the champion.
     pub failed: u64,
 }
+
+crate::schema::described!(CanaryCounts as "CanaryCounts" { answered, rescued, failed });
 
 impl Lifecycle {
     /// The challenger of `model`.

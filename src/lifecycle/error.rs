@@ -2,8 +2,9 @@
 
 use crate::drift::DriftError;
 use crate::evaluation::{Report, Verdict};
-use crate::model::{ModelName, Version};
+use crate::model::{Breach, ModelName, Version};
 use crate::registry::RegistryError;
+use crate::schema::{Members, Schemas};
 use crate::verify::Refusal;
 
 use super::model_policy::InvalidModelPolicy;
@@ -181,6 +182,13 @@ impl LifecycleError {
         };
         Some((data.0, data.1.ok()?))
     }
+}
+
+/// What [`LifecycleError::data`] may add to a failure.
+pub(crate) fn described_data(schemas: &mut Schemas, members: &mut Members) {
+    members.optional("breaches", schemas.of::<Vec<Breach>>());
+    // The gate's report is the contents of evaluation.json, which has a format of its own.
+    members.optional("report", serde_json::json!({ "type": "object" }));
 }
 
 fn advice(model: &ModelName, version: Version, report: &Report) -> String {

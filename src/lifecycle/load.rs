@@ -11,9 +11,10 @@ use crate::batch::{Lane, LaneMetrics, LaneOptions, Observe, Pace, Pool, Tap};
 use crate::drift::Profile;
 use crate::engine::Plan;
 use crate::metrics::{Metrics, OpResult};
-use crate::model::{Contract, Signature, Version};
+use crate::model::{Contract, Golden, Signature, Version};
 use crate::registry::Registry;
-use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped};
+use crate::slot::{Monitor, MonitorOptions, Servable, ServableParts, Slot, Tapped, golden_sample, typical_sample};
+use crate::tensor::NamedTensor;
 use crate::verify::{self, BatchLatency, Refusal, Report};
 
 /// Limits of the queue of a loaded version.
@@ -80,6 +81,7 @@ impl Loader {
         let policy = self.policy(model)?;
         let signature = Arc::new(plan.signature().clone());
         let profile = artifact.profile.as_deref().map(parse_profile).transpose()?;
+        let sample = sample(artifact.golden.as_deref(), &signature, profile.as_ref());
         let monitor_options = MonitorOptions {
             model: model.clone(),
             version,
@@ -120,6 +122,7 @@ impl Loader {
             metrics,
             monitor,
             tapped,
+            sample,
         }))
     }
 }
@@ -131,6 +134,17 @@ fn pace(report: &Report, signature: &Signature) -> Pace {
     }
     let time = |batch: &BatchLatency| (batch.rows, Duration::from_secs_f64(batch.median_ms.max(0.0) / 1e3));
     Pace::of(&report.latency.iter().map(time).collect::<Vec<_>>())
+}
+
+/// One row for whoever describes the version. The golden cases were read by the child that tried the version out: what it could
+/// make nothing of would not have come so far.
+fn sample(golden: Option<&[u8]>, signature: &Signature, profile: Option<&Profile>) -> Vec<NamedTensor> {
+    let golden = golden.and_then(|text| serde_json::from_slice::<Golden>(text).ok());
+    let recorded = golden.as_ref().map(golden_sample).unwrap_or_default();
+    match profile {
+        Some(profile) if recorded.is_empty() => typical_sample(signature, profile),
+        _ => recorded,
+    }
 }
 
 fn parse_profile(text: &[u8]) -> Result<Profile, LifecycleError> {

@@ -35,6 +35,7 @@ mod trial;
 pub use challenge::{Challenged, Trial};
 pub use challenger::{CanaryCounts, ChallengerStatus, Copies, Differences, Latency};
 pub use controller::{Lifecycle, LifecycleParts};
+pub(crate) use error::described_data;
 pub use error::{ErrorKind, LifecycleError};
 pub use gate::{Force, GateOptions};
 pub use load::LoadOptions;
@@ -47,3 +48,4 @@ pub use steer::Activation;
 pub use trial::Upload;
 
 pub use crate::registry::{Action, Actor, Call, Event, History, Outcome};
+pub use crate::verify::Report as VerifyReport;

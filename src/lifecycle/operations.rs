@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::error::LifecycleError;
 use crate::metrics::OpResult;
 use crate::model::{Digest, ModelName, Version};
 use crate::registry::{self, Actor};
+use crate::schema::{Described, Members, Schemas};
 
 /// Operations that are remembered: the last ones, and those under way.
 pub const OPERATIONS_KEPT: usize = 256;
@@ -50,6 +51,10 @@ pub enum Kind {
     Follow,
 }
 
+crate::schema::described_words!(Kind as "OperationKind" {
+    Register, Verify, Activate, Rollback, Challenge, Withdraw, Prune, Load, Unload, Follow,
+});
+
 /// Where an operation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,6 +70,8 @@ pub enum OperationState {
     /// It went wrong; nothing was changed.
     Failed,
 }
+
+crate::schema::described_words!(OperationState as "OperationState" { Queued, Running, Succeeded, Refused, Failed });
 
 impl OperationState {
     /// Whether it has ended.
@@ -94,6 +101,8 @@ pub enum Stage {
     Removing,
 }
 
+crate::schema::described_words!(Stage as "Stage" { Reading, Verifying, Loading, Recording, Swapping, Removing });
+
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -106,6 +115,8 @@ pub struct Progress {
     pub stage: Option<Stage>,
 }
 
+crate::schema::described!(Progress as "Progress" { at, state } omitted { stage });
+
 /// Why an operation did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -116,6 +127,18 @@ pub struct Failure {
     /// What a program may want beside it: `breaches` of a contract, the gate's `report`.
     #[serde(flatten)]
     pub data: BTreeMap<String, Value>,
+}
+
+impl Described for Failure {
+    fn schema(schemas: &mut Schemas) -> Value {
+        schemas.named::<Self>("Failure", |schemas| {
+            let mut members = Members::default();
+            members.required("error", json!({ "type": "string" }));
+            members.required("code", json!({ "type": "string" }));
+            super::error::described_data(schemas, &mut members);
+            members.into_object()
+        })
+    }
 }
 
 /// One operation.
@@ -149,6 +172,10 @@ pub struct Operation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
+
+crate::schema::described!(
+    Operation as "Operation" { id, kind, model, who, state, progress } omitted { version, from, why, result, failure }
+);
 
 /// What is asked for.
 #[derive(Debug, Clone)]

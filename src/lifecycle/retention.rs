@@ -66,6 +66,8 @@ pub struct Pruned {
     pub dry_run: bool,
 }
 
+crate::schema::described!(Pruned as "Pruned" { model, pruned, kept, dry_run });
+
 impl Lifecycle {
     /// Removes the oldest versions. Those that an alias names, that are in memory here, or that an operation is about stay, and
     /// so does the one that the contract with callers is read from.

@@ -52,6 +52,8 @@ pub enum State {
     Broken,
 }
 
+crate::schema::described_words!(State as "ConditionState" { Met, Undecided, Broken });
+
 /// One condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
@@ -62,6 +64,8 @@ pub struct Condition {
     /// What was seen, in words.
     pub seen: String,
 }
+
+crate::schema::described!(Condition as "Condition" { name, state, seen });
 
 /// What becomes of a challenger.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,6 +18,8 @@ pub enum VersionState {
     AtRest,
 }
 
+crate::schema::described_words!(VersionState as "VersionState" { Serving, InMemory, AtRest });
+
 /// One version of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct VersionStatus {
@@ -50,6 +52,11 @@ pub struct VersionStatus {
     pub problem: Option<String>,
 }
 
+crate::schema::described!(
+    VersionStatus as "VersionStatus" { version, state, aliases }
+    omitted { label, created, producer, task, digest, verified, problem }
+);
+
 /// One model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelStatus {
@@ -75,6 +82,11 @@ pub struct ModelStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
 }
+
+crate::schema::described!(
+    ModelStatus as "ModelStatus" { model, champion, previous, is_serving, is_converged, versions }
+    omitted { serves, problem, signature }
+);
 
 impl ModelStatus {
     /// A model whose folder or aliases cannot be read.

@@ -29,6 +29,8 @@ pub struct Activation {
     pub changed: bool,
 }
 
+crate::schema::described!(Activation as "Activation" { model, champion, previous, changed });
+
 impl Lifecycle {
     /// Makes `version` the champion. It is opened and verified first where it is not in memory.
     ///

@@ -27,6 +27,8 @@ pub struct Total {
     pub ns: u64,
 }
 
+crate::schema::described!(Total as "Total" { count, ns });
+
 /// What the Open Inference Protocol tells of a version since this process first loaded it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {

@@ -17,6 +17,8 @@ pub enum Mode {
     Canary,
 }
 
+crate::schema::described_words!(Mode as "ChallengeMode" { Shadow, Canary });
+
 impl Mode {
     /// The mode as text.
     pub fn as_str(self) -> &'static str {
@@ -50,6 +52,11 @@ pub struct UnknownMode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Share(u32);
+
+crate::schema::described_plainly! {
+    // What is less than half a millionth is no share.
+    Share => { "type": "number", "minimum": 0.000_000_5, "maximum": 1 },
+}
 
 /// Not a share.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

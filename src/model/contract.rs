@@ -49,6 +49,8 @@ pub struct Breach {
     pub offered: String,
 }
 
+crate::schema::described!(Breach as "Breach" { part, promised, offered });
+
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: the contract promises {}, the version offers {}", self.part, self.promised, self.offered)

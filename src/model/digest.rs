@@ -12,6 +12,10 @@ use sha2::Digest as _;
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
+crate::schema::described_plainly! {
+    Digest => { "type": "string", "pattern": "^[0-9a-f]{64}$" },
+}
+
 impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {

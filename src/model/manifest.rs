@@ -20,6 +20,8 @@ pub enum Task {
     Other,
 }
 
+crate::schema::described_words!(Task as "Task" { Binary, Multiclass, Regression, Other });
+
 /// Size and digest of one file of the artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,8 @@ pub struct FileEntry {
     pub bytes: u64,
 }
 
+crate::schema::described!(FileEntry as "FileEntry" { sha256, bytes });
+
 /// The program that made the artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +43,8 @@ pub struct Producer {
     /// Its version.
     pub version: String,
 }
+
+crate::schema::described!(Producer as "Producer" { name, version });
 
 /// One file of training data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +57,8 @@ pub struct DataFile {
     /// How many rows it has.
     pub rows: usize,
 }
+
+crate::schema::described!(DataFile as "DataFile" { uri, sha256, rows });
 
 /// How the rows were split, and how many went where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +74,8 @@ pub struct Split {
     pub holdout_rows: usize,
 }
 
+crate::schema::described!(Split as "Split" { rule, train_rows, validation_rows, holdout_rows });
+
 /// The state of the code that trained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +85,8 @@ pub struct CodeRevision {
     /// Whether the folder had uncommitted changes.
     pub dirty: bool,
 }
+
+crate::schema::described!(CodeRevision as "CodeRevision" { commit, dirty });
 
 /// How a version was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,6 +120,11 @@ pub struct Training {
     pub parent_version: Option<Version>,
 }
 
+crate::schema::described!(
+    Training as "Training" { algorithm, label_column, data, split, pipeline_sha256, parameters, seed }
+    omitted { time_range, holdout_sha256, code, parent_version }
+);
+
 /// The artifact's description.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -133,6 +150,10 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
 }
+
+crate::schema::described!(
+    Manifest as "Manifest" { format, created, producer, files, task, signature, opset } omitted { label, training }
+);
 
 impl Manifest {
     /// The form that this build reads and writes.

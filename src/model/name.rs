@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct ModelName(String);
 
+crate::schema::described_plainly! {
+    ModelName => { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
+}
+
 /// The text cannot name a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -63,6 +67,10 @@ impl fmt::Display for ModelName {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Version(u64);
+
+crate::schema::described_plainly! {
+    Version => { "type": "integer", "minimum": 1, "maximum": (i64::MAX) },
+}
 
 /// The text or number is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,6 +136,8 @@ pub enum Alias {
     /// The version that was active before the champion: where a roll back goes.
     Previous,
 }
+
+crate::schema::described_words!(Alias as "Alias" { Champion, Challenger, Previous });
 
 impl Alias {
     /// The alias as text.

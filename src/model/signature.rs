@@ -18,6 +18,8 @@ pub struct TensorSpec {
     pub shape: Vec<Option<usize>>,
 }
 
+crate::schema::described!(TensorSpec as "TensorSpec" { name, datatype, shape });
+
 impl TensorSpec {
     /// Whether `shape` fits; the row axis fits always.
     pub fn takes_shape(&self, shape: &[usize]) -> bool {
@@ -52,6 +54,8 @@ pub enum FeatureKind {
     Categorical,
 }
 
+crate::schema::described_words!(FeatureKind as "FeatureKind" { Numeric, Categorical });
+
 /// One feature: a column of one of the inputs, by the name that callers use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +82,10 @@ pub struct Feature {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<f64>,
 }
+
+crate::schema::described!(
+    Feature as "Feature" { name, kind, input } omitted { column, optional, levels, min, max }
+);
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 fn is_zero(value: &usize) -> bool {
@@ -122,6 +130,10 @@ pub struct Signature {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub maps: Vec<String>,
 }
+
+crate::schema::described!(
+    Signature as "Signature" { inputs, outputs } omitted { features, classes, maps }
+);
 
 /// Input that does not fit a signature: where, what was expected, what came. It never quotes more of the input than a
 /// type or a size.

@@ -27,6 +27,8 @@ pub struct ConfigInput {
     pub optional: bool,
 }
 
+crate::schema::described!(ConfigInput as "ConfigInput" { name, data_type, dims, optional });
+
 /// One output, as [`ConfigInput`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the members are Triton's")]
@@ -35,6 +37,8 @@ pub struct ConfigOutput {
     pub data_type: &'static str,
     pub dims: Vec<i64>,
 }
+
+crate::schema::described!(ConfigOutput as "ConfigOutput" { name, data_type, dims });
 
 /// What happens to requests that wait.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,6 +50,10 @@ pub struct QueuePolicy {
     pub max_queue_size: u32,
 }
 
+crate::schema::described!(
+    QueuePolicy as "QueuePolicy" { default_timeout_microseconds, allow_timeout_override, max_queue_size }
+);
+
 /// How requests that wait are joined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the members are Triton's")]
@@ -56,6 +64,10 @@ pub struct DynamicBatching {
     pub default_queue_policy: QueuePolicy,
 }
 
+crate::schema::described!(
+    DynamicBatching as "DynamicBatching" { preferred_batch_size, max_queue_delay_microseconds, default_queue_policy }
+);
+
 /// The versions that are in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the members are Triton's")]
@@ -63,12 +75,16 @@ pub struct VersionPolicy {
     pub specific: Specific,
 }
 
+crate::schema::described!(VersionPolicy as "VersionPolicy" { specific });
+
 /// Versions by their numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the members are Triton's")]
 pub struct Specific {
     pub versions: Vec<i64>,
 }
+
+crate::schema::described!(Specific as "Specific" { versions });
 
 /// A model's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -87,6 +103,11 @@ pub struct Config {
     pub dynamic_batching: Option<DynamicBatching>,
     pub default_model_filename: &'static str,
 }
+
+crate::schema::described!(
+    Config as "ModelConfig" { name, platform, backend, version_policy, max_batch_size, input, output, default_model_filename }
+    omitted { dynamic_batching }
+);
 
 impl Config {
     /// The configuration of `servable`, one of `slot`'s versions.

@@ -14,6 +14,8 @@ pub enum State {
     Unavailable,
 }
 
+crate::schema::described_words!(State as "IndexState" { Ready, Unavailable });
+
 impl State {
     /// Triton's word.
     pub fn as_str(self) -> &'static str {
@@ -34,6 +36,8 @@ pub struct IndexEntry {
     pub state: State,
     pub reason: String,
 }
+
+crate::schema::described!(IndexEntry as "IndexEntry" { name, state, reason } omitted { version });
 
 /// Every version in memory by model and number; models that have none follow suit, unless `only_ready` are asked for. `why`
 /// says why a model has none.

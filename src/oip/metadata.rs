@@ -19,6 +19,8 @@ pub struct ServerMetadata {
     pub extensions: &'static [&'static str],
 }
 
+crate::schema::described!(ServerMetadata as "ServerMetadata" { name, version, extensions });
+
 impl Default for ServerMetadata {
     fn default() -> Self {
         Self { name: "gudgeon", version: env!("CARGO_PKG_VERSION"), extensions: &EXTENSIONS }
@@ -33,6 +35,8 @@ pub struct TensorMetadata {
     pub datatype: &'static str,
     pub shape: Vec<i64>,
 }
+
+crate::schema::described!(TensorMetadata as "TensorMetadata" { name, datatype, shape });
 
 impl TensorMetadata {
     fn of(spec: &TensorSpec) -> Self {
@@ -51,6 +55,8 @@ pub struct ModelMetadata {
     pub inputs: Vec<TensorMetadata>,
     pub outputs: Vec<TensorMetadata>,
 }
+
+crate::schema::described!(ModelMetadata as "ModelMetadata" { name, versions, platform, inputs, outputs });
 
 impl ModelMetadata {
     /// What `servable`, one of `slot`'s versions, takes and gives.

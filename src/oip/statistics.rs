@@ -24,6 +24,10 @@ pub struct InferenceStats {
     pub cache_miss: Duration,
 }
 
+crate::schema::described!(InferenceStats as "InferenceStats" {
+    success, fail, queue, compute_input, compute_infer, compute_output, cache_hit, cache_miss,
+});
+
 /// Runs of one number of rows. Reading and writing are counted by request, not by run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the members are Triton's")]
@@ -33,6 +37,8 @@ pub struct BatchStats {
     pub compute_infer: Duration,
     pub compute_output: Duration,
 }
+
+crate::schema::described!(BatchStats as "BatchStats" { batch_size, compute_input, compute_infer, compute_output });
 
 /// One version since it was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +55,10 @@ pub struct ModelStats {
     pub inference_stats: InferenceStats,
     pub batch_stats: Vec<BatchStats>,
 }
+
+crate::schema::described!(ModelStats as "ModelStats" {
+    name, version, last_inference, inference_count, execution_count, inference_stats, batch_stats,
+});
 
 impl ModelStats {
     /// The statistics of `servable` now.

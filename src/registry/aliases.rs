@@ -48,6 +48,8 @@ pub struct Challenge {
     pub since: Moment,
 }
 
+crate::schema::described!(Challenge as "Challenge" { mode, share, since } omitted { step });
+
 impl Aliases {
     /// The same without a challenger.
     #[must_use]

@@ -21,13 +21,13 @@ pub enum RegistryError {
         path: PathBuf,
     },
     /// There is no folder of that name.
-    #[error("no model {model:?} in the registry: register a first version of it, or check the name")]
+    #[error("no model {model} in the registry: register a first version of it, or check the name")]
     NoSuchModel {
         /// The name.
         model: ModelName,
     },
     /// The model has no such version.
-    #[error("model {model:?} has no version {version}: list its versions and choose one of them")]
+    #[error("model {model} has no version {version}: list its versions and choose one of them")]
     NoSuchVersion {
         /// The model.
         model: ModelName,
@@ -133,7 +133,7 @@ pub enum RegistryError {
     },
     /// Someone else changed the aliases meanwhile.
     #[error(
-        "the aliases of {model:?} have changed meanwhile: expected generation {expected}, got {got}; read them again, then \
+        "the aliases of {model} have changed meanwhile: expected generation {expected}, got {got}; read them again, then \
          decide again"
     )]
     Conflict {
@@ -145,9 +145,7 @@ pub enum RegistryError {
         got: u64,
     },
     /// A version that an alias names is not removed.
-    #[error(
-        "version {version} of model {model:?} is champion, challenger or previous: such a version is never removed"
-    )]
+    #[error("version {version} of model {model} is champion, challenger or previous: such a version is never removed")]
     Aliased {
         /// The model.
         model: ModelName,
@@ -155,7 +153,7 @@ pub enum RegistryError {
         version: Version,
     },
     /// The largest number is taken, so there is none after it.
-    #[error("model {model:?} has used up its version numbers: remove the folder with the largest number")]
+    #[error("model {model} has used up its version numbers: remove the folder with the largest number")]
     NumbersUsedUp {
         /// The model.
         model: ModelName,

@@ -44,6 +44,10 @@ pub enum Action {
     Withdraw,
 }
 
+crate::schema::described_words!(Action as "Action" {
+    Register, Verify, Evaluate, Activate, Rollback, Retire, Prune, Challenge, Advance, Withdraw,
+});
+
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -55,6 +59,8 @@ pub enum Outcome {
     /// It was tried and went wrong.
     Failed,
 }
+
+crate::schema::described_words!(Outcome as "Outcome" { Ok, Refused, Failed });
 
 /// Who asked for something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +75,8 @@ pub struct Actor {
     pub call: Call,
 }
 
+crate::schema::described!(Actor as "Actor" { who } omitted { from } flattened { call });
+
 /// The call by which someone asked for something.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Call {
@@ -79,6 +87,8 @@ pub struct Call {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
+
+crate::schema::described!(Call as "Call" {} omitted { operation, key });
 
 /// One thing that happened. Texts are kept as one line of at most 2,000 characters: control characters become spaces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +112,10 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
+
+crate::schema::described!(
+    Event as "Event" { at, action, outcome } omitted { version, why, detail } flattened { actor }
+);
 
 impl Event {
     /// The event with every text made one line of bounded length.

@@ -9,6 +9,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(jiff::Timestamp);
 
+crate::schema::described_plainly! {
+    Moment => { "type": "string", "format": "date-time" },
+}
+
 impl Moment {
     /// This one, to the second.
     pub fn now() -> Self {

@@ -9,12 +9,14 @@ mod comparison;
 mod difference;
 mod feed;
 mod monitor;
+mod sample;
 mod servable;
 
 pub use challenge::{Challenge, ChallengeOptions};
 pub use comparison::{Compared, Comparison};
 pub use feed::{SHADOW_QUEUE_LEN_MAX, SHADOW_VALUES_MAX, Tapped};
 pub use monitor::{Monitor, MonitorOptions};
+pub use sample::{golden_sample, typical_sample};
 pub use servable::{Servable, ServableParts};
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use crate::batch::{Lane, LaneOptions, Outputs, RunError};
 use crate::engine::{EngineError, Plan};
 use crate::metrics::VersionMetrics;
 use crate::model::{Checked, Digest, Head, Manifest, ModelName, Signature, Version};
-use crate::tensor::Tensor;
+use crate::tensor::{NamedTensor, Tensor};
 
 /// What a servable is made of.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct ServableParts {
     pub monitor: Option<Arc<Monitor>>,
     /// Where answered requests go on to be compared with another version; the lane knows it too.
     pub tapped: Arc<Tapped>,
+    /// One row of inputs that make sense, for whoever describes the version; none where none is known.
+    pub sample: Vec<NamedTensor>,
 }
 
 /// A version in memory, ready to answer. Immutable; shared by every request that acquired it.
@@ -97,6 +99,11 @@ impl Servable {
     /// The version's metrics.
     pub fn metrics(&self) -> &VersionMetrics {
         &self.parts.metrics
+    }
+
+    /// One row of inputs that make sense; empty where none is known.
+    pub fn sample(&self) -> &[NamedTensor] {
+        &self.parts.sample
     }
 
     /// The limits of its queue.

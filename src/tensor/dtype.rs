@@ -25,6 +25,8 @@ pub enum Dtype {
     String,
 }
 
+crate::schema::described_words!(Dtype as "Datatype" { Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp32, Fp64, String });
+
 impl Dtype {
     /// Every element type.
     pub const ALL: [Self; 12] = [

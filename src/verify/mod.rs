@@ -66,6 +66,10 @@ pub struct Report {
     pub latency: Vec<BatchLatency>,
 }
 
+crate::schema::described!(
+    Report as "VerifyReport" { golden_rows, engine, open_ms, peak_memory_bytes, sandbox, follows_rows, latency }
+);
+
 /// Opens, checks and warms up a version in this process, in the first engine that takes it where none is asked for.
 ///
 /// # Errors

@@ -35,6 +35,8 @@ pub struct BatchLatency {
     pub median_ms: f64,
 }
 
+crate::schema::described!(BatchLatency as "BatchLatency" { rows, median_ms });
+
 /// What the warm-up showed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WarmUp {

@@ -15,16 +15,16 @@ use crate::model::{Mismatch, Mode, Share, Version};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Challenge {
-    version: Version,
+pub(super) struct Challenge {
+    pub(super) version: Version,
     #[serde(default)]
-    mode: Option<Mode>,
+    pub(super) mode: Option<Mode>,
     #[serde(default)]
-    share: Option<Share>,
+    pub(super) share: Option<Share>,
     #[serde(default)]
-    rollout: bool,
+    pub(super) rollout: bool,
     #[serde(default)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 impl Challenge {

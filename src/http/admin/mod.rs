@@ -1,6 +1,7 @@
 //! What operators do: list, inspect, register, verify, activate, roll back.
 
 pub(super) mod challenger;
+pub(super) mod describe;
 mod guard;
 mod history;
 pub(super) mod operations;
@@ -16,12 +17,12 @@ use serde_json::json;
 
 use super::body::{self, BodyLimits};
 use super::error::{ApiError, Face};
-use super::exchange::{Pick, find, heavy};
+use super::exchange::{find, heavy};
 use super::json::clip;
 use super::segments::{Segments, before_verb, verb, without_verb};
 use super::{AppState, json_value, parse_small};
 use crate::drift::WindowReport;
-use crate::lifecycle::{Actor, Ask, Call, Force, Kind, Lifecycle, Prune, Tracked, Upload};
+use crate::lifecycle::{Actor, Ask, Call, Force, Kind, Lifecycle, LifecycleError, Prune, Tracked, Upload};
 use crate::model::{Digest, Manifest, Mismatch, ModelName, Version};
 
 pub(super) use guard::guard;
@@ -82,7 +83,9 @@ pub(super) async fn drift(
     State(state): State<Arc<AppState>>,
     Segments(model): Segments<String>,
 ) -> Result<Response, ApiError> {
-    let servable = Pick::Champion.acquire(&*find(&state, &model)?)?;
+    let slot = find(&state, &model)?;
+    // Unlike a prediction it need not be tried again in a moment: nothing is on its way.
+    let servable = slot.acquire().ok_or_else(|| LifecycleError::NoChampion { model: slot.name().clone() })?;
     let monitor = servable.monitor();
     let body = DriftBody {
         model: servable.model(),
@@ -129,6 +132,7 @@ pub(super) async fn verify(
     let model = model_name(&model)?;
     let version = version_number(&model, before_verb(&segment, "verify")?)?;
     let parts = request.into_parts().0;
+    operations::check_async(&parts)?;
     let actor = actor(&parts)?;
     let digest = operations::digest(&parts, &actor, &[]);
     let name = model.clone();
@@ -200,6 +204,7 @@ pub(super) async fn steer(
     let stall = state.options.body_timeout;
     let limits = BodyLimits { bytes_max: COMMAND_BYTES_MAX, stall, total: Some(stall), budget: None };
     let body = body::read(&parts.headers, &mut body, limits).await?.bytes;
+    operations::check_async(&parts)?;
     let actor = actor(&parts)?;
     let digest = operations::digest(&parts, &actor, &body);
     let tracked = begin(&state.lifecycle, verb, &body, (model, actor, digest))?;

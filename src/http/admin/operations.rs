@@ -49,6 +49,19 @@ pub(in crate::http) fn digest(parts: &Parts, actor: &Actor, body: &[u8]) -> Dige
     Digest::of(format!("{} {} {}", parts.uri.path(), query.join("&"), Digest::of(body)).as_bytes())
 }
 
+/// Refuses a query whose `async` is neither true nor false, before anything is done.
+///
+/// # Errors
+/// [`ApiError::BadInput`].
+pub(super) fn check_async(parts: &Parts) -> Result<(), ApiError> {
+    let mut given = parts.uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.strip_prefix("async="));
+    if given.all(|given| matches!(given, "true" | "false")) {
+        return Ok(());
+    }
+    let mismatch = Mismatch::new("query.async", "true or false", "something else");
+    Err(ApiError::BadInput { face: Face::V1, mismatch })
+}
+
 /// Whether the caller wants to follow the operation, not to wait for it.
 fn wants_no_wait(parts: &Parts) -> bool {
     let query = parts.uri.query().unwrap_or_default();

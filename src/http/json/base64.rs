@@ -19,6 +19,20 @@ pub(super) fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// `bytes` as text, with its padding.
+pub(in crate::http) fn encoded(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - group.len()));
+        for at in 0..4 {
+            let digit = (bits >> (18 - 6 * at)) as usize & 63;
+            text.push(if at <= group.len() { char::from(DIGITS[digit]) } else { '=' });
+        }
+    }
+    text
+}
+
 fn value(digit: u8) -> Option<u32> {
     Some(u32::from(match digit {
         b'A'..=b'Z' => digit - b'A',
@@ -47,10 +61,12 @@ mod tests {
             ("Zm9vYg", "foob"),
         ] {
             assert_eq!(decoded(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+            assert_eq!(encoded(bytes.as_bytes()).trim_end_matches('='), text.trim_end_matches('='));
         }
         for wrong in ["Z", "Zm9v=", "Z===", "Zm 9", "Zm9*", "====", "Zg=a"] {
             assert_eq!(decoded(wrong), None, "{wrong}");
         }
         assert_eq!(decoded("/+8="), Some(vec![0xff, 0xef]));
+        assert_eq!(encoded(&[0xff, 0xef]), "/+8=");
     }
 }

@@ -12,6 +12,7 @@ mod tokens;
 mod value;
 mod write;
 
+pub(in crate::http) use base64::encoded as base64;
 pub(crate) use clip::clip;
 pub(in crate::http) use fault::Faults;
 pub use fault::{DecodeError, Malformed};

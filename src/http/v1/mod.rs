@@ -2,6 +2,7 @@
 
 mod columns;
 mod decode;
+pub(super) mod describe;
 mod encode;
 mod plain;
 pub(super) mod routes;

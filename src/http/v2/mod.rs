@@ -3,6 +3,7 @@
 mod arriving;
 mod bare;
 mod decode;
+pub(super) mod describe;
 mod encode;
 mod framed;
 mod parameters;
