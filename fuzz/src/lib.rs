@@ -12,6 +12,8 @@ pub mod model;
 pub mod mutate;
 pub mod oip;
 pub mod seeds;
+#[path = "../../src/schema.rs"]
+pub mod schema;
 #[path = "../../src/tensor/mod.rs"]
 pub mod tensor;
 

@@ -27,8 +27,8 @@ use crate::child::{ChildLimits, Isolation};
 use crate::config::Config;
 use crate::grpc::{Grpc, GrpcError};
 use crate::http::{
-    AdminToken, ApiKeysError, AppState, BodyBudget, Cors, Documents, EventStreams, Feedback, Front, HttpOptions, INNER_FOLDER,
-    MultiModel, Readiness, ScoringOptions,
+    AdminToken, ApiKeysError, AppState, BodyBudget, Cors, Documents, EventStreams, Feedback, Front, HttpOptions,
+    INNER_FOLDER, MultiModel, Readiness, ScoringOptions,
 };
 use crate::lifecycle::{GateOptions, Lifecycle, LifecycleError, LifecycleParts, LoadOptions};
 use crate::metrics::{Metrics, MetricsError};

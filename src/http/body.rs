@@ -15,6 +15,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::ApiError;
+use super::gather::Gather;
 
 /// Room that is made ahead for a declared length; more grows as bytes come.
 const AHEAD_BYTES_MAX: usize = 1 << 20;
@@ -171,12 +172,6 @@ pub(super) struct BodyLimits<'a> {
     pub(super) total: Option<Duration>,
     /// What it shares with the others; `None` where it shares nothing.
     pub(super) budget: Option<&'a BodyBudget>,
-}
-
-/// Takes the parts of a body as they come.
-pub(super) trait Gather {
-    /// Takes the next part.
-    fn add(&mut self, part: Bytes);
 }
 
 /// The length that the head declares; 0 where it declares none.

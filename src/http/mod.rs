@@ -12,6 +12,7 @@ pub mod error;
 pub(crate) mod exchange;
 mod feedback;
 mod front;
+mod gather;
 pub mod json;
 mod keys;
 mod openapi;

@@ -1,5 +1,7 @@
 //! As much of `gudgeon::http` as reads bodies.
 
+#[path = "../../../src/http/gather.rs"]
+mod gather;
 #[path = "../../../src/http/json/mod.rs"]
 pub mod json;
 pub mod v1;

@@ -197,6 +197,11 @@ fn request_body(body: Body, schemas: &mut Schemas) -> Value {
         Body::Json(schema) => (true, json!({ JSON: { "schema": schema(schemas) } })),
         Body::PerhapsJson(schema) => (false, json!({ JSON: { "schema": schema(schemas) } })),
         Body::Tensors(schema) => (true, json!({ JSON: { "schema": schema(schemas) }, BYTES: { "schema": binary() } })),
+        Body::Rows(schema) => {
+            let text = json!({ "schema": { "type": "string" } });
+            let json = json!({ "schema": schema(schemas) });
+            (true, json!({ JSON: json, "text/csv": text, "application/vnd.apache.parquet": { "schema": binary() } }))
+        }
         Body::Graph => (true, json!({ BYTES: { "schema": binary() } })),
     };
     json!({ "required": is_required, "content": content })

@@ -56,6 +56,8 @@ pub(super) enum Body {
     PerhapsJson(Schema),
     /// JSON, or JSON with tensors behind it.
     Tensors(Schema),
+    /// Rows as JSON, as comma-separated values or as Parquet.
+    Rows(Schema),
     /// A graph.
     Graph,
 }

@@ -12,6 +12,7 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     ("models", "Each loaded model by its own name, with its own features: what a typed client is made from."),
     ("v1", "TensorFlow Serving's and KServe's form: rows by feature name, or columns."),
     ("v2", "The Open Inference Protocol, with Triton's extensions."),
+    ("scoring", "The default model, as MLflow, SageMaker and Vertex AI ask it."),
     ("admin", "Models and their versions: register, verify, activate, roll back, try."),
     ("operations", "What this server was asked to do, and how far it is."),
     ("repository", "The Open Inference Protocol's repository: what is in memory, and what should be."),
@@ -20,6 +21,10 @@ pub(super) const TAGS: &[(&str, &str)] = &[
 
 /// Failures of a prediction in the v1 form.
 const V1: &[u16] = &[422, 429, 503, 504];
+/// Failures where a default model may be missing.
+const SCORING: &[u16] = &[404, 503];
+/// Failures of a prediction by the default model.
+const INVOCATIONS: &[u16] = &[404, 429, 503, 504];
 /// Failures of a prediction in the v2 form.
 const V2: &[u16] = &[429, 503, 504];
 /// Failures where no version may be active.
@@ -132,6 +137,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("/", "alive", "server", Answer::Json(wire::alive)),
     get("/livez", "live", "server", Answer::Json(wire::live)),
     get("/readyz", "ready", "server", Answer::Json(wire::ready)).may_fail(READY),
+    get("/ping", "ping", "scoring", Answer::Nothing).may_fail(SCORING).fails_as(wire::scoring_error),
+    get("/health", "health", "scoring", Answer::Nothing).may_fail(SCORING).fails_as(wire::scoring_error),
+    get("/version", "version", "scoring", Answer::Text("text/plain; charset=utf-8")),
+    post("/invocations", "invocations", "scoring", Answer::Json(v1::describe::answer))
+        .takes(Body::Rows(wire::invocation))
+        .with(PREDICTION)
+        .may_fail(INVOCATIONS)
+        .fails_as(wire::scoring_error),
     get("/openapi.json", "description", "server", Answer::Json(wire::document)).with(IF_NONE_MATCH),
     get("/docs", "docs", "server", Answer::Text("text/html; charset=utf-8")),
     get("/v1/models", "models", "v1", Answer::Json(wire::names)),
@@ -142,6 +155,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("/v1/models/{model}/labels/{alias}", "alias_status", "v1", Answer::Json(wire::statuses)),
     get("/v1/models/{model}/labels/{alias}/metadata", "alias_metadata", "v1", Answer::Json(wire::metadata)),
     predict("/v1/models/{model}:predict", "predict"),
+    post("/v1/models/{model}:feedback", "feedback", "v1", Answer::Json(wire::feedback_counts))
+        .takes(Body::Json(wire::feedback))
+        .may_fail(&[422, 501, 503]),
     predict("/v1/models/{model}/versions/{version}:predict", "predict_by_version"),
     predict("/v1/models/{model}/labels/{alias}:predict", "predict_by_alias"),
     get("/v2", "v2_server", "v2", Answer::Json(of::<ServerMetadata>)),

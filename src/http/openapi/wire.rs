@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::lifecycle::{Activation, Event, Failure, ModelStatus, Operation, VerifyReport, described_data};
+use crate::metrics::FeedbackOutcome;
 use crate::model::{Digest, ModelName, Signature, Version};
 use crate::oip::{IndexEntry, ModelStats};
 use crate::schema::{Members, Schemas};
@@ -76,6 +77,69 @@ pub(super) fn not_ready(schemas: &mut Schemas) -> Value {
         members.required("live", boolean());
         failure(schemas, members)
     })
+}
+
+/// A failure as MLflow's clients read it.
+pub(super) fn scoring_error(schemas: &mut Schemas) -> Value {
+    struct ScoringError;
+    schemas.named::<ScoringError>("ScoringError", |schemas| {
+        let mut members = Members::default();
+        members.required("error_code", string());
+        members.required("message", string());
+        failure(schemas, members)
+    })
+}
+
+/// MLflow's JSON: one of its forms.
+pub(super) fn invocation(schemas: &mut Schemas) -> Value {
+    struct Invocation;
+    schemas.named::<Invocation>("Invocation", |_| {
+        let object = json!({ "type": "object" });
+        let lists = json!({ "type": "array", "items": { "type": "array" } });
+        let split = {
+            let mut members = Members::default();
+            members.required("data", lists);
+            members.optional("columns", list(string()));
+            members.optional("index", json!({ "type": "array" }));
+            members.into_closed_object()
+        };
+        let forms = [
+            ("dataframe_split", split),
+            ("dataframe_records", list(object.clone())),
+            ("instances", json!({ "type": "array", "minItems": 1 })),
+            ("inputs", json!({ "type": ["object", "array"] })),
+        ];
+        let form = |(name, schema): (&str, Value)| {
+            let mut members = Members::default();
+            members.required(name, schema);
+            members.optional("params", object.clone());
+            members.into_closed_object()
+        };
+        json!({ "anyOf": forms.map(form) })
+    })
+}
+
+/// What really happened, of one prediction or of several.
+pub(super) fn feedback(schemas: &mut Schemas) -> Value {
+    struct Feedback;
+    schemas.named::<Feedback>("Feedback", |_| {
+        let of = |name: &str, schema: Value| {
+            let mut members = Members::default();
+            members.required("id", json!({ "type": "string", "description": "The x-request-id of the prediction's answer." }));
+            members.optional("row", json!({ "type": "integer", "minimum": 0 }));
+            members.required(name, schema);
+            members.into_closed_object()
+        };
+        let item = json!({ "anyOf": [of("label", json!({ "type": ["string", "integer"] })), of("value", json!({ "type": "number" }))] });
+        json!({ "anyOf": [item, list(item.clone())] })
+    })
+}
+
+/// How many items of feedback met which end.
+pub(super) fn feedback_counts(_: &mut Schemas) -> Value {
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let members: Vec<_> = FeedbackOutcome::ALL.iter().map(|outcome| (outcome.as_str(), count())).collect();
+    object(&members)
 }
 
 pub(super) fn alive(_: &mut Schemas) -> Value {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use serde::Deserialize;
 
-use crate::http::body::Gather;
+use crate::http::gather::Gather;
 use crate::oip::raw::Growing;
 use crate::tensor::{Data, Dtype};
 

@@ -1,0 +1,9 @@
+//! What takes a body as it comes.
+
+use bytes::Bytes;
+
+/// Takes the parts of a body as they come.
+pub(in crate::http) trait Gather {
+    /// Takes the next part.
+    fn add(&mut self, part: Bytes);
+}
