@@ -113,6 +113,7 @@ impl Stations {
             lane: Arc::clone(&lane),
             metrics: version,
             monitor: None,
+            sample: Vec::new(),
             tapped: Arc::default(),
         });
         let slot = Slot::new("m".parse().unwrap(), metrics.model("m"));

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use prost::Message as _;
 
 use crate::grpc::{self, inference::ModelInferRequest};
-use crate::http::{DecodeLimits, v1, v2};
+use crate::http::{DecodeLimits, scoring, v1, v2};
 use crate::model::{Checked, Mismatch, Signature};
 use crate::tensor::{Data, NamedTensor};
 
@@ -85,7 +85,16 @@ pub fn read_v2(data: &[u8], has_tensors: bool) {
     }
 }
 
-/// The same over gRPC.
+/// MLflow's forms.
+pub fn read_invocation(data: &[u8], is_csv: bool) {
+    let Some((signature, body)) = addressed(data) else { return };
+    match scoring::decode(body, is_csv, signature, &limits()) {
+        Ok(inputs) => drop(look(inputs, signature)),
+        Err(error) => assert!(error.to_string().len() < 4_096),
+    }
+}
+
+/// The Open Inference Protocol over gRPC.
 pub fn read_grpc(data: &[u8]) {
     let Some((signature, message)) = addressed(data) else { return };
     let Ok(request) = ModelInferRequest::decode(message) else { return };

@@ -19,7 +19,7 @@ pub fn write_where_asked() {
 
 fn write(folder: &Path) -> io::Result<()> {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/http");
-    for target in ["v1", "v2", "v2_binary", "grpc"] {
+    for target in ["v1", "v2", "v2_binary", "grpc", "csv", "invocations"] {
         fs::create_dir_all(folder.join(target))?;
     }
     for (number, (name, signature)) in (0_u8..).zip(SIGNATURES.iter()) {
@@ -33,11 +33,26 @@ fn write(folder: &Path) -> io::Result<()> {
                 let body = case["body"].as_str().map_or_else(|| case["request"].to_string(), str::to_owned);
                 let file = path.file_stem().unwrap_or_default();
                 fs::write(folder.join(face).join(file), [&[number], body.as_bytes()].concat())?;
+                if face == "v1" {
+                    fs::write(folder.join("invocations").join(file), [&[number], body.as_bytes()].concat())?;
+                }
                 if face == "v2" {
                     let length = u16::try_from(body.len()).unwrap_or(u16::MAX).to_le_bytes();
                     fs::write(folder.join("v2_binary").join(file), [&[number][..], &length, body.as_bytes()].concat())?;
                 }
             }
+        }
+        let names: Vec<_> = signature.features.iter().map(|feature| feature.name.as_str()).collect();
+        let row = vec!["1.5"; names.len()].join(",");
+        let table = format!("{}\n{row}\n\"a \"\"b\"\"\",{row}\n,\n", names.join(","));
+        fs::write(folder.join("csv").join(name), [&[number], table.as_bytes()].concat())?;
+        for form in [
+            serde_json::json!({ "dataframe_split": { "columns": names, "index": [0], "data": [vec![1.5; names.len()]] } }),
+            serde_json::json!({ "dataframe_records": [names.iter().map(|name| (*name, 1.5)).collect::<std::collections::BTreeMap<_, _>>()] }),
+        ] {
+            let form = form.to_string();
+            let file = format!("{name}-{}", form.len());
+            fs::write(folder.join("invocations").join(file), [&[number], form.as_bytes()].concat())?;
         }
         let input = |is_raw: bool| {
             move |spec: &TensorSpec| InferInputTensor {

@@ -4,6 +4,7 @@
 mod gather;
 #[path = "../../../src/http/json/mod.rs"]
 pub mod json;
+pub mod scoring;
 pub mod v1;
 pub mod v2;
 

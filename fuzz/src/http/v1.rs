@@ -16,3 +16,8 @@ mod table;
 mod target;
 
 pub use decode::{Decoded, decode};
+pub(in crate::http) use columns::ColumnsSeed;
+pub(in crate::http) use row::NamedSeed;
+pub(in crate::http) use rows::RowsSeed;
+pub(in crate::http) use table::{Extras, Table, stray};
+pub(in crate::http) use target::{Plan, Target};
