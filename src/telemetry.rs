@@ -7,8 +7,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum, serde::Deserialize)]
@@ -42,15 +44,18 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`] where `filter` does not parse or logging was set up before.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let parsed =
-        EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let parsed: Targets =
+        filter.parse().map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(parsed)
+        .with_max_level(LevelFilter::TRACE)
         .with_span_events(FmtSpan::NONE)
         .with_writer(|| OneLine(io::stderr()));
     let started = match format {
-        LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(false).finish().with(parsed).try_init(),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            builder.finish().with(parsed).try_init()
+        }
     };
     started.map_err(|_| TelemetryError::Twice)?;
     std::panic::set_hook(Box::new(|panic| {
