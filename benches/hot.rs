@@ -14,7 +14,7 @@ use gudgeon::batch::{Lane, LaneMetrics, LaneOptions, Pace, Pool, PoolOptions};
 use gudgeon::engine::{Limits, Plan};
 use gudgeon::http::{DecodeLimits, v1, v2};
 use gudgeon::metrics::{Metrics, Outcome, Spent};
-use gudgeon::model::{Checked, Digest, Signature, Version};
+use gudgeon::model::{Checked, Digest, Signature};
 use gudgeon::slot::{Lineup, Servable, ServableParts, Slot};
 use gudgeon::tensor::{Data, NamedTensor, Tensor};
 
@@ -89,7 +89,7 @@ impl Stations {
     fn new() -> Self {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/models/bc_logreg/model.onnx");
         let plan = Arc::new(Plan::load(&std::fs::read(model).unwrap(), None, &Limits::default()).unwrap());
-        let signature = Arc::clone(plan.signature());
+        let signature = Arc::new(plan.signature().clone());
         let metrics = Metrics::new().unwrap();
         let pool = Pool::start(PoolOptions { threads: 1 }, &metrics).unwrap();
         let pace = Pace { rows_here_max: 8, ..Pace::default() };
@@ -105,7 +105,7 @@ impl Stations {
         let lane = Lane::new(Arc::clone(&plan), options, Arc::clone(&pool), counted);
         let servable = Servable::new(ServableParts {
             model: "m".parse().unwrap(),
-            version: Version::new(1).unwrap(),
+            version: "1".parse().unwrap(),
             digest: Digest::of(b""),
             plan,
             signature: Arc::clone(&signature),

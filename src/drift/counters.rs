@@ -368,8 +368,8 @@ impl Group {
             }
         }
         let mut is_usual = true;
-        for lane in 0..LANES {
-            is_usual &= (self.min[lane] <= row[lane]) & (row[lane] <= self.max[lane]);
+        for ((value, min), max) in row.iter().zip(&self.min).zip(&self.max) {
+            is_usual &= (min <= value) & (value <= max);
         }
         if is_usual {
             for (column, sum) in self.lanes.iter().zip(&sums) {

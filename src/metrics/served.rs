@@ -115,10 +115,13 @@ pub(super) struct Served {
     copies: Mutex<usize>,
 }
 
+/// What was counted, by model and version.
+type Versions = BTreeMap<(String, u64), Arc<Served>>;
+
 /// Every version that was ever loaded: a counter that vanishes loses what was not scraped yet.
 #[derive(Clone)]
 pub(super) struct ServedCollector {
-    versions: Arc<Mutex<BTreeMap<(String, u64), Arc<Served>>>>,
+    versions: Arc<Mutex<Versions>>,
     descs: Vec<Desc>,
 }
 
@@ -158,7 +161,7 @@ impl ServedCollector {
         *copies == 0
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<(String, u64), Arc<Served>>> {
+    fn locked(&self) -> MutexGuard<'_, Versions> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -131,7 +131,8 @@ pub(super) fn feedback(schemas: &mut Schemas) -> Value {
             members.into_closed_object()
         };
         let item = json!({ "anyOf": [of("label", json!({ "type": ["string", "integer"] })), of("value", json!({ "type": "number" }))] });
-        json!({ "anyOf": [item, list(item.clone())] })
+        let several = list(item.clone());
+        json!({ "anyOf": [item, several] })
     })
 }
 
