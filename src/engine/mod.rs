@@ -10,6 +10,7 @@
 mod describe;
 mod engines;
 mod error;
+mod gemm;
 mod kernel;
 mod limits;
 mod maps;

@@ -3,16 +3,24 @@
 use super::attributes::Attributes;
 use super::labels::Labels;
 use super::post::{PostTransform, logistic};
+use crate::engine::gemm::Packed;
 use crate::engine::kernel::{Args, Dim, Fact, Kernel, OpError, Outputs, as_f32, rows_of, tensor};
 use crate::tensor::{Data, Dtype};
 
 /// `x * coefficients + intercepts`: `n_targets` scores from `n_features` values a row.
 #[derive(Debug)]
 struct Linear {
-    /// `[n_features, n_targets]`: the scores of a row are summed side by side.
-    columns: Vec<f32>,
+    coefficients: Coefficients,
     intercepts: Vec<f32>,
     n_features: usize,
+}
+
+#[derive(Debug)]
+enum Coefficients {
+    /// Of one score.
+    One(Vec<f32>),
+    /// `[n_features, n_targets]`.
+    Many(Packed),
 }
 
 /// Partial sums of a dot product, side by side.
@@ -30,9 +38,11 @@ impl Linear {
             return OpError::bad(format!("{} coefficients for {n_targets} scores", coefficients.len()));
         }
         let n_features = coefficients.len() / n_targets;
-        let column = |feature| (0..n_targets).map(move |target| coefficients[target * n_features + feature]);
-        let columns = (0..n_features).flat_map(column).collect();
-        Ok(Self { columns, intercepts, n_features })
+        let coefficients = match n_targets {
+            1 => Coefficients::One(coefficients.to_vec()),
+            _ => Coefficients::Many(Packed::new(coefficients, (n_features, n_targets), true)),
+        };
+        Ok(Self { coefficients, intercepts, n_features })
     }
 
     fn check(&self, input: &Fact) -> Result<(), OpError> {
@@ -57,23 +67,20 @@ impl Linear {
         self.intercepts.len()
     }
 
-    /// The scores of a row, added to `scores`.
-    fn score(&self, row: &[f32], scores: &mut Vec<f32>) {
-        let n_targets = self.n_targets();
-        if n_targets == 1 {
-            scores.push(dot(row, &self.columns) + self.intercepts[0]);
-            return;
-        }
-        let start = scores.len();
-        scores.resize(start + n_targets, 0.0);
-        let scores = &mut scores[start..];
-        for (value, column) in row.iter().zip(self.columns.chunks_exact(n_targets)) {
-            for (score, coefficient) in scores.iter_mut().zip(column) {
-                *score += value * coefficient;
+    /// The scores of `rows`, `[n_rows, n_targets]`.
+    fn scores(&self, rows: &[f32]) -> Vec<f32> {
+        match &self.coefficients {
+            Coefficients::One(coefficients) => {
+                rows.chunks_exact(self.n_features).map(|row| dot(row, coefficients) + self.intercepts[0]).collect()
             }
-        }
-        for (score, intercept) in scores.iter_mut().zip(&self.intercepts) {
-            *score += intercept;
+            Coefficients::Many(packed) => {
+                let mut scores = vec![0.0; rows.len() / self.n_features * self.n_targets()];
+                packed.multiply(rows, &mut scores);
+                for scores in scores.chunks_exact_mut(self.n_targets()) {
+                    scores.iter_mut().zip(&self.intercepts).for_each(|(score, intercept)| *score += intercept);
+                }
+                scores
+            }
         }
     }
 }
@@ -116,25 +123,34 @@ impl Classifier {
         Ok(Self { linear: Linear::read(attributes, n_targets)?, labels, post })
     }
 
-    /// The class of one row from its scores, which become what the post-transform makes of them.
-    fn finish(&self, scores: &mut [f32]) -> usize {
+    /// The class of each row, and what the post-transform makes of its scores; of one score, there are those of both classes.
+    fn finish(&self, mut scores: Vec<f32>) -> (Vec<usize>, Vec<f32>) {
         if self.linear.n_targets() == 1 {
-            let score = scores[1];
-            scores[0] = 1.0 - score;
-            if self.post == PostTransform::Logistic {
-                (scores[0], scores[1]) = (logistic(-score), logistic(score));
-            }
-            return usize::from(score > 0.0);
+            let classes = scores.iter().map(|&score| usize::from(score > 0.0)).collect();
+            let both = |score: f32| match self.post {
+                PostTransform::Logistic => [logistic(-score), logistic(score)],
+                _ => [1.0 - score, score],
+            };
+            return (classes, scores.into_iter().flat_map(both).collect());
         }
-        let mut best = 0;
-        for (class, &score) in scores.iter().enumerate() {
-            if score > scores[best] {
-                best = class;
-            }
-        }
-        self.post.apply(scores);
-        best
+        let classes = scores.chunks_exact_mut(self.labels.len()).map(|scores| {
+            let best = largest(scores);
+            self.post.apply(scores);
+            best
+        });
+        (classes.collect(), scores)
     }
+}
+
+/// The place of the largest value, the first of equal ones.
+fn largest(values: &[f32]) -> usize {
+    let mut best = 0;
+    for (place, &value) in values.iter().enumerate() {
+        if value > values[best] {
+            best = place;
+        }
+    }
+    best
 }
 
 impl Kernel for Classifier {
@@ -156,18 +172,8 @@ impl Kernel for Classifier {
     fn run(&self, args: &mut Args<'_, '_>) -> Result<Outputs, String> {
         let input = args.get(0)?;
         let n_rows = self.linear.check_run(input.shape())?;
-        let (values, n_classes) = (as_f32(input)?, self.labels.len());
-        let mut scores = Vec::with_capacity(n_rows * n_classes);
-        let mut classes = Vec::with_capacity(n_rows);
-        for row in values.chunks_exact(self.linear.n_features) {
-            let start = scores.len();
-            if self.linear.n_targets() == 1 {
-                scores.push(0.0);
-            }
-            self.linear.score(row, &mut scores);
-            classes.push(self.finish(&mut scores[start..]));
-        }
-        Ok(Outputs::Two(self.labels.pick(&classes), tensor(vec![n_rows, n_classes], Data::Fp32(scores))?))
+        let (classes, scores) = self.finish(self.linear.scores(&as_f32(input)?));
+        Ok(Outputs::Two(self.labels.pick(&classes), tensor(vec![n_rows, self.labels.len()], Data::Fp32(scores))?))
     }
 }
 
@@ -199,13 +205,8 @@ impl Kernel for Regressor {
     fn run(&self, args: &mut Args<'_, '_>) -> Result<Outputs, String> {
         let input = args.get(0)?;
         let n_rows = self.linear.check_run(input.shape())?;
-        let (values, n_targets) = (as_f32(input)?, self.linear.n_targets());
-        let mut scores = Vec::with_capacity(n_rows * n_targets);
-        for row in values.chunks_exact(self.linear.n_features) {
-            let start = scores.len();
-            self.linear.score(row, &mut scores);
-            self.post.apply_to_targets(&mut scores[start..]);
-        }
+        let (mut scores, n_targets) = (self.linear.scores(&as_f32(input)?), self.linear.n_targets());
+        scores.chunks_exact_mut(n_targets).for_each(|scores| self.post.apply_to_targets(scores));
         Ok(Outputs::One(tensor(vec![n_rows, n_targets], Data::Fp32(scores))?))
     }
 }

@@ -1,6 +1,6 @@
 //! MatMul and Gemm.
 
-use super::gemm::Packed;
+use crate::engine::gemm::Packed;
 use crate::engine::kernel::{Dim, Fact, OpError, as_f64, as_i64, tensor};
 use crate::engine::native::node::{Built, Node, Walk, broadcast, broadcast_dims, repeated};
 use crate::tensor::{Data, Dtype, Tensor};

@@ -1,7 +1,7 @@
 //! What fits nowhere else: OneHot, NonZero, Range, CDist of com.microsoft.
 
-use super::gemm::Packed;
 use super::select::indexed;
+use crate::engine::gemm::Packed;
 use crate::engine::kernel::{Dim, Fact, OpError, as_f32, as_f64, as_i64, tensor};
 use crate::engine::native::node::{Built, Node, around, place};
 use crate::tensor::{Data, Dtype, Tensor};

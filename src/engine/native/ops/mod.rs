@@ -2,7 +2,6 @@
 
 pub(super) mod binary;
 pub(super) mod cast;
-pub(super) mod gemm;
 pub(super) mod matmul;
 pub(super) mod misc;
 pub(super) mod order;

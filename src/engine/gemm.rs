@@ -15,7 +15,7 @@ const HALF: usize = WIDTH / 2;
 
 /// The right side, packed.
 #[derive(Debug, Clone)]
-pub(super) struct Packed {
+pub(in crate::engine) struct Packed {
     /// `[n / WIDTH, k, WIDTH]`, filled with zeros behind column n.
     panels: Vec<[f32; WIDTH]>,
     k: usize,
@@ -50,7 +50,7 @@ impl Level {
 
 impl Packed {
     /// Packs `values`, `[k, n]` row-major, or `[n, k]` where `transposed`.
-    pub(super) fn new(values: &[f32], (k, n): (usize, usize), transposed: bool) -> Self {
+    pub(in crate::engine) fn new(values: &[f32], (k, n): (usize, usize), transposed: bool) -> Self {
         let mut panels = vec![[0.0; WIDTH]; n.div_ceil(WIDTH) * k];
         for (index, row) in panels.iter_mut().enumerate() {
             let (panel, depth) = (index / k, index % k);
@@ -67,16 +67,16 @@ impl Packed {
         Self { panels, k, n, level: Level::of_this_machine() }
     }
 
-    pub(super) fn n(&self) -> usize {
+    pub(in crate::engine) fn n(&self) -> usize {
         self.n
     }
 
-    pub(super) fn k(&self) -> usize {
+    pub(in crate::engine) fn k(&self) -> usize {
         self.k
     }
 
     /// Writes `rows` (`[m, k]`) times this to `out` (`[m, n]`).
-    pub(super) fn multiply(&self, rows: &[f32], out: &mut [f32]) {
+    pub(in crate::engine) fn multiply(&self, rows: &[f32], out: &mut [f32]) {
         if self.k == 0 || self.n == 0 {
             out.fill(0.0);
             return;
@@ -107,8 +107,8 @@ fn multiply_avx512(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     multiply::<4, 32, true>(packed, rows, out);
 }
 
-/// Tiles of `ROWS` rows, the last one with a row twice if one is missing; then of two, then of one; `COLUMNS` columns at a time. Each sum is added up from front to back in
-/// all of them, so that a row's answer has the same bits alone and in any batch.
+/// Tiles of `ROWS` rows, the last one with a row twice if one is missing; then of two, then of one; `COLUMNS` columns at a time.
+/// Each sum is added up from front to back in all of them, so that a row's answer has the same bits alone and in any batch.
 #[inline(always)]
 fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
