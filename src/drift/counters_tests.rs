@@ -1,9 +1,12 @@
 use proptest::prelude::*;
 
-use super::super::{PredictionColumn, ProfileBuilder, column_of_levels, column_of_numbers, prediction_column};
+use super::super::lanes::BLOCK;
+use super::super::{
+    ColumnCounts, PredictionColumn, ProfileBuilder, column_of_levels, column_of_numbers, prediction_column,
+};
 use super::*;
 use crate::model::{Feature, TensorSpec};
-use crate::tensor::{Dtype, NamedTensor};
+use crate::tensor::{Data, Dtype, NamedTensor};
 
 /// Two numbers in one input, a string, a number as a level; a classifier with two classes.
 fn signature() -> Signature {

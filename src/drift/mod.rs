@@ -11,6 +11,8 @@ mod counters;
 mod counts;
 mod exact;
 mod ladder;
+mod lanes;
+mod levels;
 mod prediction;
 mod profile;
 mod reference;
