@@ -9,6 +9,9 @@ const HERE_MAX: Duration = Duration::from_micros(100);
 /// Short runs are joined where that saves so much time a row: being woken and waking costs about half of it.
 const JOIN_GAIN_MIN: Duration = Duration::from_micros(20);
 
+/// What was measured of a batch is believed of one so many times as large.
+const BEYOND_MAX: usize = 16;
+
 /// A batch is worth its rows as long as a row takes at most so much of what it takes in the best batch: fewer runs save what is
 /// around each, and a measurement is only so good.
 const SLOWER_MAX: f64 = 1.25;
@@ -33,8 +36,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// From the times of runs by their rows, ascending. Between two measured batches time grows evenly, and beyond the
-    /// largest one nothing is known.
+    /// From the times of runs by their rows, ascending. Between two measured batches time grows evenly, and beyond the largest one
+    /// a row takes what it takes in that.
     pub fn of(measured: &[(usize, Duration)]) -> Self {
         Self {
             rows_here_max: rows_here_max(measured),
@@ -48,10 +51,17 @@ fn rows_here_max(measured: &[(usize, Duration)]) -> usize {
     let is_short = |&&(_, time): &&(usize, Duration)| time <= HERE_MAX;
     let n_short = measured.iter().take_while(is_short).count();
     let Some(&(rows, time)) = n_short.checked_sub(1).and_then(|last| measured.get(last)) else { return 0 };
-    let Some(&(next_rows, next_time)) = measured.get(n_short) else { return rows };
+    let Some(&(next_rows, next_time)) = measured.get(n_short) else { return beyond((rows, time)) };
     let share = (HERE_MAX - time).as_secs_f64() / (next_time - time).as_secs_f64();
     let more = (1..next_rows.saturating_sub(rows)).rev().find(|&more| count(more) <= share * count(next_rows - rows));
     rows + more.unwrap_or(0)
+}
+
+/// As many rows as are short if each takes what it takes in the largest measured batch, in which there is a share of what a run
+/// costs by itself; but not many times as many as were measured.
+fn beyond(largest: (usize, Duration)) -> usize {
+    let is_short = |&rows: &usize| count(rows) * a_row(&largest) <= HERE_MAX.as_secs_f64();
+    (1..=BEYOND_MAX).map(|times| times * largest.0).take_while(is_short).last().unwrap_or(largest.0)
 }
 
 /// Seconds a row.
@@ -114,7 +124,9 @@ mod tests {
     fn short_runs_stay_on_the_thread_that_asks() {
         check(&[], 0, false);
         // A logistic regression.
-        check(&[(1, 6), (8, 7), (64, 13)], 64, false);
+        check(&[(1, 6), (8, 7), (64, 13)], 448, false);
+        // A faster one: ten thousand rows would be as short, but nothing like that was measured.
+        check(&[(1, 1), (8, 1), (64, 1)], 1_024, false);
         // A forest: a row more takes 5 microseconds.
         check(&[(1, 9), (8, 50), (64, 330)], 18, false);
         check(&[(1, 100)], 1, false);

@@ -10,7 +10,7 @@ use super::inference::infer_parameter::ParameterChoice;
 use super::inference::model_infer_request::InferInputTensor;
 use super::inference::model_infer_response::InferOutputTensor;
 use super::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
-use crate::http::exchange::{Asked, Attempt, Exchange};
+use crate::http::exchange::{Asked, Attempt, Exchange, Size};
 use crate::http::{ApiError, DecodeLimits, Face};
 use crate::slot::Servable;
 use crate::tensor::Tensor;
@@ -34,11 +34,13 @@ impl Exchange for Received<'_> {
     type Form = Form;
     type Answer = ModelInferResponse;
 
-    fn n_bytes(&self) -> usize {
+    fn size(&self) -> Size {
         // The values are what takes time; a typed one takes a byte at least.
-        let raw: usize = self.request.raw_input_contents.iter().map(Bytes::len).sum();
         let typed = |input: &InferInputTensor| input.contents.as_ref().map_or(0, prost::Message::encoded_len);
-        raw + self.request.inputs.iter().map(typed).sum::<usize>()
+        Size {
+            text: self.request.inputs.iter().map(typed).sum(),
+            raw: self.request.raw_input_contents.iter().map(Bytes::len).sum(),
+        }
     }
 
     fn timeout(&self) -> Duration {

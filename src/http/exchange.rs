@@ -14,10 +14,12 @@ use crate::batch::RunError;
 use crate::metrics::{CanaryOutcome, Held, Outcome, Spent};
 use crate::model::{Alias, Checked, Version};
 use crate::slot::{Canary, Route, Servable, Slot};
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// From this size on, reading and writing a body takes longer than a runtime worker should be held.
 const HEAVY_BYTES: usize = 64 << 10;
+/// Numbers as they lie in memory are read as fast as a byte of text for so many of theirs, or faster.
+const RAW_BYTES: usize = 16;
 
 const NO_CHAMPION: ApiError = ApiError::Unavailable { reason: "the model has no active version", retry_after_s: 1 };
 
@@ -73,6 +75,28 @@ pub(crate) enum Attempt {
     Last,
 }
 
+/// Bytes on the wire.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Of text, or of values that are read one by one.
+    pub(crate) text: usize,
+    /// Of values as they lie in memory.
+    pub(crate) raw: usize,
+}
+
+impl Size {
+    /// The bytes of text that take as long to be read for `servable`.
+    fn work_bytes(self, servable: &Servable) -> usize {
+        let Self { text, raw } = self;
+        if text + raw < HEAVY_BYTES {
+            return text + raw;
+        }
+        // Strings are read one by one, whatever carries them.
+        let has_strings = servable.signature().inputs.iter().any(|input| input.datatype == Dtype::String);
+        text + if has_strings { raw } else { raw / RAW_BYTES }
+    }
+}
+
 /// A request for a prediction that has arrived in full, in the form of its protocol.
 pub(crate) trait Exchange {
     /// How it wants its answer written.
@@ -81,7 +105,7 @@ pub(crate) trait Exchange {
     type Answer;
 
     /// What it takes on the wire.
-    fn n_bytes(&self) -> usize;
+    fn size(&self) -> Size;
 
     /// The time that it has.
     fn timeout(&self) -> Duration;
@@ -193,8 +217,9 @@ async fn predict<E: Exchange>(
     let servable = counting.servable;
     let failed = |error, times| failed(error, received, servable, times);
     servable.check_room().map_err(|error| failed(error, times))?;
-    if HEAVY_BYTES <= received.n_bytes() {
-        return Box::pin(predict_heavy(state, received, counting, times)).await;
+    let work_bytes = received.size().work_bytes(servable);
+    if HEAVY_BYTES <= work_bytes {
+        return Box::pin(predict_heavy(state, (received, work_bytes), counting, times)).await;
     }
     let Asked { inputs, form, timeout } = received.read(servable, &state.options.decode_limits(), times.attempt)?;
     let times = times.at_most(timeout);
@@ -213,14 +238,14 @@ async fn predict<E: Exchange>(
 /// As [`predict`]; large bodies wait for their turns at being read and written.
 async fn predict_heavy<E: Exchange>(
     state: &AppState,
-    received: &E,
+    (received, work_bytes): (&E, usize),
     counting: &mut Counting<'_>,
     times: Times,
 ) -> Result<E::Answer, ApiError> {
-    let (servable, n_bytes) = (counting.servable, received.n_bytes());
+    let servable = counting.servable;
     let limits = state.options.decode_limits();
     let Asked { inputs, form, timeout } =
-        in_turn(state, times, || heavy(n_bytes, || received.read(servable, &limits, times.attempt))).await??;
+        in_turn(state, times, || heavy(work_bytes, || received.read(servable, &limits, times.attempt))).await??;
     let times = times.at_most(timeout);
     let n_rows = inputs.n_rows();
     counting.read = Instant::now();
@@ -228,7 +253,7 @@ async fn predict_heavy<E: Exchange>(
     counting.ran = Instant::now();
     let outputs = result.map_err(|error| failed(error, received, servable, times))?;
     remember(state, received, servable, (&outputs, n_rows));
-    in_turn(state, times, || heavy(n_bytes, || received.write(servable, (&outputs, n_rows), &form))).await?
+    in_turn(state, times, || heavy(work_bytes, || received.write(servable, (&outputs, n_rows), &form))).await?
 }
 
 /// Remembers a prediction for its feedback, where that is wanted.

@@ -11,7 +11,7 @@ use super::body::{self, BodyLimits, Declared, ReadBody};
 use super::coding::{self, Coding};
 use super::envelope::RequestId;
 use super::error::{ApiError, Face};
-use super::exchange::{Asked, Attempt, Exchange, Pick, heavy, serve};
+use super::exchange::{Asked, Attempt, Exchange, Pick, Size, heavy, serve};
 use super::json::DecodeLimits;
 use super::scoring::{self, Content};
 use super::{AppState, json_response, v1, v2};
@@ -137,8 +137,11 @@ impl Exchange for Received<'_> {
     type Form = AnswerForm;
     type Answer = Written;
 
-    fn n_bytes(&self) -> usize {
-        self.body.bytes.len() + self.columns.n_bytes()
+    fn size(&self) -> Size {
+        let n_bytes = self.body.bytes.len();
+        let json_len = self.json_length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let text = json_len.unwrap_or(n_bytes).min(n_bytes);
+        Size { text, raw: n_bytes - text + self.columns.n_bytes() }
     }
 
     fn timeout(&self) -> Duration {
