@@ -36,10 +36,9 @@ struct Lending(Arc<Pool>);
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Lending {
     fn execute(&self, call: F) {
         let pool = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            let mut call = pin!(call);
-            poll_fn(|context| pool.lend(|| call.as_mut().poll(context))).await
-        });
+        // Boxed once: a future is copied for every one that it is handed down to.
+        let mut call = Box::pin(call);
+        tokio::spawn(poll_fn(move |context| pool.lend(|| call.as_mut().poll(context))));
     }
 }
 
@@ -76,11 +75,9 @@ impl Connection {
             if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                 return Poll::Ready(ended.map_err(|error| error.to_string()));
             }
+            is_known = is_known || has_begun.load(Ordering::Relaxed);
             if !is_known && first_call.as_mut().poll(context).is_ready() {
-                is_known = true;
-                if !has_begun.load(Ordering::Relaxed) {
-                    return Poll::Ready(Err("no call came in time".to_owned()));
-                }
+                return Poll::Ready(Err("no call came in time".to_owned()));
             }
             Poll::Pending
         });

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response, request};
 use http_body::Body as HttpBody;
 use prost::bytes::Bytes;
 use tokio::sync::watch;
@@ -20,19 +20,17 @@ use tower::ServiceExt as _;
 use super::DESCRIPTORS;
 use super::health::Health;
 use super::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
-use super::service::Inference;
+use super::service::{Inference, MODEL_INFER, infer, message_bytes_max};
 use super::status::{http_status, status};
+use super::unary::{GRPC_STATUS, is_plain};
 use super::weigh::Weighed;
-use crate::http::{AppState, RequestId, Share};
+use crate::http::{ApiError, AppState, RequestId, Share};
 use crate::metrics::{HttpAnswers, Listener};
 
 /// The metadata key that carries a call's id, in and out.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The call whose body is as long as its caller likes.
 const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
-/// What a message may be larger than the tensors in it.
-const MESSAGE_BYTES_MORE: usize = 1 << 20;
 
 /// Whoever sent a call.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +75,7 @@ impl Grpc {
         let inference = GrpcInferenceServiceServer::new(inference)
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Deflate)
-            .max_decoding_message_size(state.options.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE))
+            .max_decoding_message_size(message_bytes_max(&state))
             .max_encoding_message_size(usize::MAX);
         let health = HealthServer::new(Health { state: Arc::clone(&state), closing });
         let reflection = || {
@@ -99,38 +97,27 @@ impl Grpc {
         self.closing.send_replace(true);
     }
 
-    /// Answers a call of `peer`.
-    pub async fn answer<B>(&self, mut request: Request<B>, peer: SocketAddr) -> Response<Body>
+    /// Answers a call of `peer`: gives it an id, turns a panic into a status, and counts the answer.
+    pub async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let id = RequestId::of(request.headers().get(REQUEST_ID));
-        let admitted = self.state.api_keys.admit_call(request.headers(), request.uri().path());
-        if let Err(error) = admitted {
-            let mut response = status(&error).into_http();
-            response.headers_mut().insert(REQUEST_ID, id.into());
-            self.answers.count(http_status(Code::Unauthenticated));
-            return response;
-        }
-        let is_stream = request.uri().path() == STREAM;
-        request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(id.clone());
-        let share = Share::of(self.state.body_budget.clone());
-        let stall = (!is_stream).then_some(self.state.options.body_timeout);
         let (parts, body) = request.into_parts();
-        let (body, weight) = Weighed::new(body, share, stall);
-        let mut request = Request::from_parts(parts, body);
-        request.extensions_mut().insert(weight);
-        let answered = AssertUnwindSafe(self.routes.clone().oneshot(request)).catch_unwind().await;
-        let mut response = match answered {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(_) => {
-                self.state.metrics.count_panic();
-                tracing::error!(request_id = id.as_str(), "a call panicked; it got the status INTERNAL");
-                Status::internal("an internal fault; the server's log has more under the request's id").into_http()
+        let id = RequestId::of(parts.headers.get(REQUEST_ID));
+        let mut response = match self.state.api_keys.admit_call(&parts.headers, parts.uri.path()) {
+            Ok(_) => {
+                // By reference: a request would be copied once more for every future that it is handed down to.
+                let mut request = Some((parts, body));
+                let answered = AssertUnwindSafe(self.routed(&mut request, peer, &id)).catch_unwind().await;
+                answered.unwrap_or_else(|_| {
+                    self.state.metrics.count_panic();
+                    tracing::error!(request_id = id.as_str(), "a call panicked; it got the status INTERNAL");
+                    let told = "an internal fault; the server's log has more under the request's id";
+                    Status::internal(told).into_http()
+                })
             }
+            Err(error) => status(&error).into_http(),
         };
         let headers = response.headers_mut();
         let code = headers.get(GRPC_STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
@@ -138,8 +125,40 @@ impl Grpc {
             // The library's word for a message over the limit; gRPC's other ones say this.
             headers.insert(GRPC_STATUS, HeaderValue::from(i32::from(Code::ResourceExhausted)));
         }
-        headers.insert(REQUEST_ID, id.into());
+        let mut id = HeaderValue::from(id);
+        // Each call has another: a place in the connection's table of header fields would be wasted on it.
+        id.set_sensitive(true);
+        headers.insert(REQUEST_ID, id);
         self.answers.count(http_status(code));
+        response
+    }
+
+    async fn routed<B>(
+        &self,
+        request: &mut Option<(request::Parts, B)>,
+        peer: SocketAddr,
+        id: &RequestId,
+    ) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if let Some((parts, body)) = request
+            && is_plain(parts, MODEL_INFER)
+        {
+            let answered = infer(&self.state, (&parts.headers, body), id).await;
+            return answered.unwrap_or_else(Status::into_http);
+        }
+        let Some((mut parts, body)) = request.take() else { return status(&ApiError::Internal).into_http() };
+        let is_stream = parts.uri.path() == STREAM;
+        let share = Share::of(self.state.body_budget.clone());
+        let stall = (!is_stream).then_some(self.state.options.body_timeout);
+        let (body, weight) = Weighed::new(body, share, stall);
+        parts.extensions.insert(Peer(peer));
+        parts.extensions.insert(id.clone());
+        parts.extensions.insert(weight);
+        // Boxed: the future of a prediction need not be as large as that of a route.
+        let Ok(response) = Box::pin(self.routes.clone().oneshot(Request::from_parts(parts, body))).await;
         response
     }
 }

@@ -22,6 +22,7 @@ mod infer;
 pub(crate) mod inference;
 mod service;
 mod status;
+mod unary;
 mod weigh;
 
 pub(crate) use contents::typed;

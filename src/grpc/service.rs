@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use http::{HeaderMap, HeaderValue};
+use http_body::Body as HttpBody;
+use prost::bytes::Bytes;
+use tonic::body::Body;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -17,15 +21,20 @@ use super::inference::grpc_inference_service_server::GrpcInferenceService;
 // Every message of the protocol is spoken here.
 use super::inference::*;
 use super::status::{status, timeout};
+use super::unary;
 use crate::http::exchange::{Pick, serve};
 use crate::http::v2::{repository, routes};
-use crate::http::{ApiError, AppState, Face, RequestId};
+use crate::http::{ApiError, AppState, BodyLimits, Face, RequestId};
 use crate::lifecycle::{Actor, Ask, Call, Kind};
 use crate::model::{Digest, Mismatch};
 use crate::oip;
 use crate::slot::{Servable, Slot};
 
+/// The call for a prediction.
+pub(super) const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 const MODEL_VERSION: &str = "x-model-version";
+/// What a message may be larger than the tensors in it.
+const MESSAGE_BYTES_MORE: usize = 1 << 20;
 
 /// Answers the protocol's calls.
 #[derive(Debug)]
@@ -35,20 +44,18 @@ pub(super) struct Inference {
 }
 
 /// What a call's head says.
-struct Head {
-    metadata: MetadataMap,
+struct Head<'a> {
+    metadata: &'a HeaderMap,
     timeout: Duration,
-    request_id: String,
+    request_id: &'a str,
 }
 
-impl Head {
-    fn of<T>(state: &AppState, request: &Request<T>) -> Result<Self, Status> {
-        let metadata = request.metadata().clone();
+impl<'a> Head<'a> {
+    fn of(state: &AppState, metadata: &'a HeaderMap, id: Option<&'a RequestId>) -> Result<Self, Status> {
         let asked = metadata.get("grpc-timeout").map(|text| timeout(text.as_bytes())).transpose()?;
         let timeout_max = state.options.request_timeout;
         let timeout = asked.map_or(timeout_max, |asked| asked.min(timeout_max));
-        let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()).unwrap_or_default();
-        Ok(Self { metadata, timeout, request_id })
+        Ok(Self { metadata, timeout, request_id: id.map(RequestId::as_str).unwrap_or_default() })
     }
 }
 
@@ -64,12 +71,45 @@ fn told<T>(found: Found, tell: impl FnOnce(&Slot, &Servable) -> T) -> Result<Res
     told.map(Response::new).map_err(|error| status(&error))
 }
 
-async fn predict(state: &AppState, head: &Head, request: &ModelInferRequest) -> Result<ModelInferResponse, ApiError> {
+async fn predict(
+    state: &AppState,
+    head: &Head<'_>,
+    request: &ModelInferRequest,
+) -> Result<ModelInferResponse, ApiError> {
     let target = found(state, &request.model_name, &request.model_version);
     let (slot, pick) = target.inspect_err(|_| state.metrics.count_unrouted())?;
-    let received = Received { request, timeout: head.timeout, request_id: &head.request_id };
-    let (_, result) = serve(state, (&slot, pick), head.metadata.as_ref(), std::future::ready(Ok(received))).await?;
+    let received = Received { request, timeout: head.timeout, request_id: head.request_id };
+    let (_, result) = serve(state, (&slot, pick), head.metadata, std::future::ready(Ok(received))).await?;
     result
+}
+
+/// Answers a call of [`MODEL_INFER`] in its plain form ([`unary::is_plain`]), as most are: the way through the library's service
+/// costs as much as the prediction.
+pub(super) async fn infer<B: HttpBody<Data = Bytes> + Unpin>(
+    state: &AppState,
+    (metadata, body): (&HeaderMap, &mut B),
+    id: &RequestId,
+) -> Result<http::Response<Body>, Status> {
+    let options = &state.options;
+    let limits = BodyLimits {
+        bytes_max: message_bytes_max(state),
+        stall: options.body_timeout,
+        total: Some(options.body_timeout),
+        budget: Some(&state.body_budget),
+    };
+    let request = unary::read(metadata, body, limits).await?;
+    let head = Head::of(state, metadata, Some(id))?;
+    let predicted = predict(state, &head, &request).await.map_err(|error| status(&error))?;
+    let mut response = unary::answer(&predicted)?;
+    if let Ok(version) = HeaderValue::from_str(&predicted.model_version) {
+        response.headers_mut().insert(MODEL_VERSION, version);
+    }
+    Ok(response)
+}
+
+/// The most bytes of a message.
+pub(super) fn message_bytes_max(state: &AppState) -> usize {
+    state.options.body_bytes_max.saturating_add(MESSAGE_BYTES_MORE)
 }
 
 fn unimplemented<T>(what: &'static str) -> Result<T, Status> {
@@ -80,7 +120,8 @@ fn unimplemented<T>(what: &'static str) -> Result<T, Status> {
 struct Requests {
     state: Arc<AppState>,
     closing: Closing,
-    head: Head,
+    metadata: MetadataMap,
+    id: Option<RequestId>,
     requests: Streaming<ModelInferRequest>,
 }
 
@@ -96,7 +137,11 @@ impl Requests {
                 Err(error) => return Some(Err(error)),
             },
         };
-        Some(Ok(match predict(&self.state, &self.head, &request).await {
+        let head = match Head::of(&self.state, self.metadata.as_ref(), self.id.as_ref()) {
+            Ok(head) => head,
+            Err(error) => return Some(Err(error)),
+        };
+        Some(Ok(match predict(&self.state, &head, &request).await {
             Ok(response) => ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) },
             Err(error) => ModelStreamInferResponse {
                 error_message: error.to_string(),
@@ -182,7 +227,7 @@ impl GrpcInferenceService for Inference {
     }
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
-        let head = Head::of(&self.state, &request)?;
+        let head = Head::of(&self.state, request.metadata().as_ref(), request.extensions().get())?;
         let predicted = predict(&self.state, &head, request.get_ref()).await.map_err(|error| status(&error))?;
         let version = MetadataValue::try_from(predicted.model_version.as_str());
         let mut response = Response::new(predicted);
@@ -198,9 +243,11 @@ impl GrpcInferenceService for Inference {
         &self,
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
-        let head = Head::of(&self.state, &request)?;
+        let (metadata, id) = (request.metadata().clone(), request.extensions().get::<RequestId>().cloned());
+        // What is wrong with it is told at once.
+        Head::of(&self.state, metadata.as_ref(), None)?;
         let (state, closing) = (Arc::clone(&self.state), self.closing.clone());
-        let requests = Some(Requests { state, closing, head, requests: request.into_inner() });
+        let requests = Some(Requests { state, closing, metadata, id, requests: request.into_inner() });
         let answers = unfold(requests, async |requests| {
             let mut requests = requests?;
             let answer = requests.next().await?;

@@ -163,15 +163,15 @@ fn declared_type(headers: &HeaderMap, expected: &'static str) -> Result<Option<S
 
 /// Limits of one body.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimits<'a> {
+pub(crate) struct BodyLimits<'a> {
     /// The most bytes.
-    pub(super) bytes_max: usize,
+    pub(crate) bytes_max: usize,
     /// The longest that the next part of it may take.
-    pub(super) stall: Duration,
+    pub(crate) stall: Duration,
     /// The longest that all of it may take; `None` only watches for stalls.
-    pub(super) total: Option<Duration>,
+    pub(crate) total: Option<Duration>,
     /// What it shares with the others; `None` where it shares nothing.
-    pub(super) budget: Option<&'a BodyBudget>,
+    pub(crate) budget: Option<&'a BodyBudget>,
 }
 
 /// The length that the head declares; 0 where it declares none.
@@ -201,7 +201,7 @@ pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
 /// # Errors
 /// [`ApiError::TooLarge`], [`ApiError::RequestTimeout`], [`ApiError::BrokenBody`], and [`ApiError::Overloaded`] where the
 /// others leave no room.
-pub(super) async fn gather<B: HttpBody<Data = Bytes> + Unpin>(
+pub(crate) async fn gather<B: HttpBody<Data = Bytes> + Unpin>(
     headers: &HeaderMap,
     body: &mut B,
     limits: BodyLimits<'_>,

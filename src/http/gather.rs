@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 /// Takes the parts of a body as they come.
-pub(in crate::http) trait Gather {
+pub(crate) trait Gather {
     /// Takes the next part.
     fn add(&mut self, part: Bytes);
 }

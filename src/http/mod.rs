@@ -31,12 +31,13 @@ mod cases;
 mod properties;
 
 pub use body::BodyBudget;
-pub(crate) use body::Share;
+pub(crate) use body::{BodyLimits, Share, gather};
 pub use cors::Cors;
 pub(crate) use envelope::RequestId;
 pub use error::{ApiError, Face};
 pub use feedback::Feedback;
 pub use front::Front;
+pub(crate) use gather::Gather;
 pub use json::DecodeLimits;
 pub(crate) use json::clip;
 pub use keys::{ApiKeys, ApiKeysError, KeySet};
