@@ -6,6 +6,7 @@ mod accept;
 mod callers;
 mod http2;
 mod idle;
+mod memory;
 mod stall;
 mod tls;
 mod token;
@@ -38,6 +39,7 @@ use crate::tls::TlsError;
 use crate::verify::Examiner;
 
 pub use crate::batch::take_short_turns;
+pub use memory::keep_freed_memory;
 pub use token::TokenError;
 
 /// Why the server does not start.

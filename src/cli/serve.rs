@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::examine::isolation;
-use crate::app::{Server, take_short_turns};
+use crate::app::{Server, keep_freed_memory, take_short_turns};
 use crate::config::RawConfig;
 use crate::telemetry;
 
@@ -15,6 +15,7 @@ const WORKER_STACK_BYTES: usize = 4 << 20;
 pub(super) fn run(raw: RawConfig) -> anyhow::Result<ExitCode> {
     let config = raw.check()?;
     telemetry::start(config.log_format, &config.log)?;
+    keep_freed_memory();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.thread_name("gudgeon-io").thread_stack_size(WORKER_STACK_BYTES).on_thread_start(take_short_turns);
     let runtime = builder.enable_all().build()?;
