@@ -15,7 +15,7 @@ use super::error::ApiError;
 use crate::metrics::{KeyRequests, Metrics};
 
 /// The header field that carries a key, beside `authorization: Bearer`.
-pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(in crate::http) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What may be asked without a key: what probes ask. Another spelling of these paths wants one.
 const OPEN: [&str; 7] = ["/", "/livez", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready"];
 /// The calls that may be made without one: those of probes, and those that want the admin token.
@@ -73,7 +73,17 @@ pub enum ApiKeysError {
     },
 }
 
+/// Whether `path` may be asked without a key.
+pub(in crate::http) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path)
+}
+
 impl ApiKeys {
+    /// Whether keys are asked for.
+    pub(in crate::http) fn are_wanted(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Takes those of `keys` alone.
     pub fn of(keys: KeySet) -> Self {
         Self(Some(RwLock::new(Arc::new(keys))))
@@ -97,7 +107,7 @@ impl ApiKeys {
     /// [`ApiError::NoKey`].
     pub(super) fn admit(&self, headers: &HeaderMap, path: &str) -> Result<Option<Arc<str>>, ApiError> {
         match self.0 {
-            Some(_) if !OPEN.contains(&path) => self.admitted(headers).map(Some),
+            Some(_) if !is_open(path) => self.admitted(headers).map(Some),
             _ => Ok(None),
         }
     }

@@ -66,6 +66,10 @@ async fn every_route_but_the_probes_wants_a_key() {
         assert_eq!(sent(ask().bearer_auth("another")).await.status() == 401, !open.contains(&route.path), "{path}");
         assert_ne!(sent(ask().bearer_auth(KEY)).await.status(), 401, "{path}");
     }
+    let described = sent(server.client.get(format!("{}/openapi.json", server.http)).bearer_auth(KEY)).await;
+    let document = body(described).await.1;
+    assert_eq!(document["components"]["securitySchemes"]["bearerKey"]["scheme"], "bearer");
+    assert!(document["paths"]["/v1/models/iris:predict"]["post"]["security"].is_array());
     for path in ["//livez", "/nothing", "/livez/", "/LIVEZ"] {
         assert_eq!(sent(server.client.get(format!("{}{path}", server.http))).await.status(), 401, "{path}");
     }

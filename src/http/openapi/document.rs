@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::operation::{Answer, Body, Field, Operation, of};
+use super::operation::{Answer, Body, Field, Guard, Operation, of};
 use super::operations::{OPERATIONS, TAGS};
 use super::values::{Shown, any_of};
 use super::wire;
 use crate::http::json::DecodeLimits;
+use crate::http::keys::API_KEY;
 use crate::http::routes::{ROUTES, Route};
 use crate::http::{v1, v2};
 use crate::lifecycle::Operation as Tracked;
@@ -38,25 +39,33 @@ impl<'a> From<&'a Arc<Servable>> for Model<'a> {
     }
 }
 
+/// What the configuration says of all routes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) limits: DecodeLimits,
+    /// Whether API keys are asked for.
+    pub(super) has_keys: bool,
+}
+
 /// The document of `listener` while `models` answer.
-pub(super) fn described(listener: Listener, models: &[Model<'_>], limits: &DecodeLimits) -> Value {
+pub(super) fn described(listener: Listener, models: &[Model<'_>], rules: &Rules) -> Value {
     let mut schemas = Schemas::default();
     let names: Vec<_> = models.iter().map(|model| model.name).collect();
     let mut paths = Map::new();
     for route in ROUTES.iter().filter(|route| route.listener == listener) {
         if let Some(operation) = operation_of(route) {
-            put(&mut paths, route.path, route.method, shared(operation, route, &names, &mut schemas));
+            put(&mut paths, route.path, route.method, shared(operation, (route, rules), &names, &mut schemas));
         }
     }
     let mut told = Map::new();
     if listener == Listener::Http {
         for one in models.iter().take(MODELS_DESCRIBED_MAX) {
             let prefix = prefix(one.name, &schemas);
-            told.insert(one.name.to_owned(), model(one, &prefix, limits, (&mut paths, &mut schemas)));
+            told.insert(one.name.to_owned(), model(one, &prefix, rules, (&mut paths, &mut schemas)));
         }
     }
     let n_more = models.len().saturating_sub(MODELS_DESCRIBED_MAX);
-    assembled(listener, paths, (told, n_more), schemas)
+    assembled((listener, rules), paths, (told, n_more), schemas)
 }
 
 /// The row that describes `route`.
@@ -73,7 +82,7 @@ fn put(paths: &mut Map<String, Value>, path: &str, method: &str, operation: Valu
 }
 
 fn assembled(
-    listener: Listener,
+    (listener, rules): (Listener, &Rules),
     paths: Map<String, Value>,
     (models, n_more): (Map<String, Value>, usize),
     mut schemas: Schemas,
@@ -103,6 +112,11 @@ fn assembled(
     if listener != Listener::Http {
         components["securitySchemes"] =
             json!({ "adminToken": { "type": "http", "scheme": "bearer", "description": "The admin token." } });
+    } else if rules.has_keys {
+        components["securitySchemes"] = json!({
+            "apiKey": { "type": "apiKey", "in": "header", "name": API_KEY.as_str(), "description": "An API key." },
+            "bearerKey": { "type": "http", "scheme": "bearer", "description": "An API key." },
+        });
     }
     let mut document = json!({
         "openapi": "3.1.0",
@@ -144,13 +158,14 @@ fn header_refs(names: &[&str]) -> Value {
 }
 
 /// A route that is the same for every model.
-fn shared(operation: &Operation, route: &Route, models: &[&str], schemas: &mut Schemas) -> Value {
+fn shared(operation: &Operation, (route, rules): (&Route, &Rules), models: &[&str], schemas: &mut Schemas) -> Value {
+    let guard = Guard::of(route, rules.has_keys);
     let Operation { id, tag, fields, body, .. } = *operation;
     let mut object = json!({
         "operationId": id,
         "tags": [tag],
         "summary": route.purpose,
-        "responses": responses(operation, route, schemas),
+        "responses": responses(operation, (route, guard), schemas),
     });
     let segments = segments(route.path).map(|name| segment(name, models, schemas)).collect::<Vec<_>>();
     let parameters: Vec<_> = segments.into_iter().chain(fields.iter().map(|field| parameter(field, schemas))).collect();
@@ -160,8 +175,11 @@ fn shared(operation: &Operation, route: &Route, models: &[&str], schemas: &mut S
     if let Some(body) = body {
         object["requestBody"] = request_body(body, schemas);
     }
-    if route.needs_token {
-        object["security"] = json!([{ "adminToken": [] }]);
+    match guard {
+        Guard::None => {}
+        // Either of the two.
+        Guard::Key => object["security"] = json!([{ "apiKey": [] }, { "bearerKey": [] }]),
+        Guard::Token => object["security"] = json!([{ "adminToken": [] }]),
     }
     object
 }
@@ -211,7 +229,7 @@ fn binary() -> Value {
     json!({ "type": "string", "format": "binary" })
 }
 
-fn responses(operation: &Operation, route: &Route, schemas: &mut Schemas) -> Value {
+fn responses(operation: &Operation, (route, guard): (&Route, Guard), schemas: &mut Schemas) -> Value {
     let mut responses = Map::new();
     responses.insert(operation.status.to_string(), success(operation, schemas));
     if operation.is_followed {
@@ -224,7 +242,7 @@ fn responses(operation: &Operation, route: &Route, schemas: &mut Schemas) -> Val
         let about = "The description that the caller has is still right.";
         responses.insert("304".to_owned(), json!({ "description": about, "headers": header_refs(&["etag"]) }));
     }
-    for status in operation.statuses(route.needs_token) {
+    for status in operation.statuses(guard) {
         let forms = operation.error.map(|form| form(schemas)).into_iter().chain([wire::error(schemas)]);
         let schema = any_of(forms.collect::<Vec<_>>());
         responses.insert(status.to_string(), failure(status, &schema));
@@ -258,7 +276,7 @@ fn success(operation: &Operation, schemas: &mut Schemas) -> Value {
 fn failure(status: u16, schema: &Value) -> Value {
     let (about, headers): (_, &[&str]) = match status {
         400 => ("The request cannot be read, or, in the v2 form, does not fit the model.", &[]),
-        401 => ("No admin token, or another one.", &[]),
+        401 => ("No key or token, or another one.", &[]),
         403 => ("From a page of another origin, or under a host name that is not this server's.", &[]),
         404 => ("There is no such thing.", &[]),
         408 => ("The request did not arrive in time.", &[]),
@@ -280,13 +298,13 @@ fn failure(status: u16, schema: &Value) -> Value {
 fn model(
     one: &Model<'_>,
     prefix: &str,
-    limits: &DecodeLimits,
+    rules: &Rules,
     (paths, schemas): (&mut Map<String, Value>, &mut Schemas),
 ) -> Value {
     let Model { name, version, shown } = one;
     let mut told = json!({ "version": version, "prefix": prefix });
     let mut operations = Vec::new();
-    if let Some((request, answer)) = v1::describe::of_model(schemas, prefix, shown, limits) {
+    if let Some((request, answer)) = v1::describe::of_model(schemas, prefix, shown, &rules.limits) {
         let example = shown.example_row().map(|row| json!({ "instances": [row] }));
         operations.push(("/v1/models/{model}:predict", "predict", request, answer, example));
         told["row"] = format!("{prefix}Row").into();
@@ -300,7 +318,7 @@ fn model(
             continue;
         };
         let Some(operation) = operation_of(route) else { continue };
-        let mut object = shared(operation, route, &[], schemas);
+        let mut object = shared(operation, (route, rules), &[], schemas);
         object["operationId"] = format!("{verb}_{prefix}").into();
         object["tags"] = json!(["models"]);
         object["summary"] = format!("A prediction by {name}, of which version {version} serves now.").into();
@@ -340,6 +358,10 @@ mod tests {
     use crate::model::{Signature, TensorSpec};
     use crate::tensor::Dtype;
 
+    fn rules(has_keys: bool) -> Rules {
+        Rules { limits: DecodeLimits::default(), has_keys }
+    }
+
     #[test]
     fn every_route_is_described_and_every_description_has_its_route() {
         let places = |listener: Listener, method: &str, path: &str| format!("{listener:?} {method} {path}");
@@ -365,6 +387,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn where_keys_are_asked_for_the_document_says_so() {
+        let document = |has_keys| described(Listener::Http, &[], &rules(has_keys));
+        let predict = "/paths/~1v1~1models~1{model}:predict/post";
+        let (open, keyed) = (document(false), document(true));
+        assert_eq!(open.pointer("/components/securitySchemes"), None);
+        assert_eq!(open.pointer(&format!("{predict}/security")), None);
+        assert_eq!(keyed.pointer("/components/securitySchemes/apiKey/name").unwrap(), "x-api-key");
+        assert_eq!(keyed.pointer(&format!("{predict}/security")).unwrap().as_array().unwrap().len(), 2);
+        assert!(keyed.pointer(&format!("{predict}/responses/401")).is_some());
+        for probe in ["/paths/~1livez/get", "/paths/~1v2~1health~1ready/get"] {
+            assert!(keyed.pointer(probe).is_some_and(|probe| probe["security"].is_null()), "{probe}");
+        }
+    }
+
     /// Every `$ref` in `value`.
     fn refs<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
         match value {
@@ -379,9 +416,8 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere_and_every_schema_is_used() {
-        let limits = DecodeLimits::default();
         for listener in [Listener::Http, Listener::Ops] {
-            let document = described(listener, &[], &limits);
+            let document = described(listener, &[], &rules(false));
             let mut found = BTreeSet::new();
             refs(&document, &mut found);
             for reference in &found {
@@ -398,7 +434,7 @@ mod tests {
     fn no_two_types_have_one_name() {
         let mut schemas = Schemas::default();
         for (route, operation) in ROUTES.iter().filter_map(|route| Some((route, operation_of(route)?))) {
-            shared(operation, route, &[], &mut schemas);
+            shared(operation, (route, &rules(true)), &[], &mut schemas);
         }
         assert!(schemas.clashes().is_empty(), "{:?}", schemas.clashes());
     }
@@ -415,7 +451,7 @@ mod tests {
         let names: Vec<_> = (0..=MODELS_DESCRIBED_MAX).map(|number| format!("m{number}")).collect();
         let shown = Shown { signature: &signature, sample: &[] };
         let models: Vec<_> = names.iter().map(|name| Model { name, version: "1", shown }).collect();
-        let document = described(Listener::Http, &models, &DecodeLimits::default());
+        let document = described(Listener::Http, &models, &rules(false));
         assert_eq!(document["x-models"].as_object().unwrap().len(), MODELS_DESCRIBED_MAX);
         assert!(document["info"]["description"].as_str().unwrap().contains("1 more models are loaded"));
         let ids: Vec<_> = document["paths"]

@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::document::{Model, described};
+use super::document::{Model, Rules, described};
 use crate::http::coding::Coding;
 use crate::http::exchange::heavy;
 use crate::http::{ApiError, AppState};
@@ -41,7 +41,8 @@ impl Documents {
             return Some(Arc::clone(document));
         }
         let models: Vec<_> = servables.iter().map(Model::from).collect();
-        let body = serde_json::to_vec(&described(listener, &models, &state.options.decode_limits())).ok()?;
+        let rules = Rules { limits: state.options.decode_limits(), has_keys: state.api_keys.are_wanted() };
+        let body = serde_json::to_vec(&described(listener, &models, &rules)).ok()?;
         // Weak: the same in every coding.
         let digest = Digest::of(&body).to_string();
         let etag = HeaderValue::from_str(&format!("W/\"{}\"", digest.get(..32)?)).ok()?;

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::http::keys;
+use crate::http::routes::Route;
 use crate::metrics::Listener;
 use crate::schema::{Described, Schemas};
 
@@ -77,6 +79,28 @@ pub(super) enum Answer {
     Nothing,
 }
 
+/// What a caller has to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Nothing.
+    None,
+    /// An API key.
+    Key,
+    /// The admin token.
+    Token,
+}
+
+impl Guard {
+    /// Of `route`, where API keys are asked for or not.
+    pub(super) fn of(route: &Route, has_keys: bool) -> Self {
+        match route.needs_token {
+            true => Self::Token,
+            false if has_keys && route.listener == Listener::Http && !keys::is_open(route.path) => Self::Key,
+            false => Self::None,
+        }
+    }
+}
+
 impl Operation {
     /// An operation that gives `answer` with 200.
     pub(super) const fn new(
@@ -126,7 +150,7 @@ impl Operation {
     }
 
     /// Every status of a failure, ascending.
-    pub(super) fn statuses(&self, needs_token: bool) -> Vec<u16> {
+    pub(super) fn statuses(&self, guard: Guard) -> Vec<u16> {
         let mut statuses = vec![400, 431, 500];
         statuses.extend(self.failures);
         if self.path.contains('{') {
@@ -135,9 +159,11 @@ impl Operation {
         if self.body.is_some() {
             statuses.extend([408, 413, 415]);
         }
-        if needs_token {
-            statuses.extend([401, 403]);
-        }
+        statuses.extend(match guard {
+            Guard::None => &[] as &[u16],
+            Guard::Key => &[401],
+            Guard::Token => &[401, 403],
+        });
         statuses.sort_unstable();
         statuses.dedup();
         statuses
