@@ -1,7 +1,7 @@
 //! How fast graphs run without a server around them, for `scripts/bench` and `scripts/compare-pipelines`.
 //!
-//! usage: `alone loop FILE.onnx BODY-FILE SECONDS` reads the row of `{"instances": [[number, ...]]}`, runs it again and again on
-//! one thread, and prints runs a second.
+//! usage: `alone loop FILE.onnx BODY-FILE SECONDS` reads the rows of `{"instances": [[number, ...], ...]}`, runs them together again
+//! and again on one thread, and prints rows a second.
 //!
 //! usage: `alone compare LIBRARY FOLDER...` runs the model and the recorded rows of each folder (`model.onnx`,
 //! `test_data_set_0/input_N.pb`) in the native engine and in onnxruntime, by turns on one thread, at 1 and 128 rows, and prints
@@ -38,8 +38,8 @@ fn main() -> anyhow::Result<()> {
 fn run_alone(graph: &Path, body: &Path, seconds: f64) -> anyhow::Result<()> {
     let plan = Plan::load(&std::fs::read(graph)?, None, &Limits::default())?;
     let body: Body = serde_json::from_slice(&std::fs::read(body)?)?;
-    let row = body.instances.into_iter().next().context("a body without a row")?;
-    let inputs = [Tensor::new(vec![1, row.len()], Data::Fp32(row))?];
+    let (n_rows, row_len) = (body.instances.len(), body.instances.first().context("a body without a row")?.len());
+    let inputs = [Tensor::new(vec![n_rows, row_len], Data::Fp32(body.instances.concat()))?];
     ensure!(!plan.run(&inputs)?.is_empty(), "a model without outputs");
     let (started, time) = (Instant::now(), Duration::from_secs_f64(seconds));
     let mut n_runs = 0.0;
@@ -47,7 +47,7 @@ fn run_alone(graph: &Path, body: &Path, seconds: f64) -> anyhow::Result<()> {
         plan.run(&inputs)?;
         n_runs += 1.0;
     }
-    println!("{}", n_runs / started.elapsed().as_secs_f64());
+    println!("{}", n_runs * n_rows as f64 / started.elapsed().as_secs_f64());
     Ok(())
 }
 
