@@ -6,6 +6,8 @@ mod describe;
 mod engines;
 #[path = "../../src/engine/error.rs"]
 mod error;
+#[path = "../../src/engine/gemm.rs"]
+mod gemm;
 #[path = "../../src/engine/kernel.rs"]
 mod kernel;
 #[path = "../../src/engine/limits.rs"]
