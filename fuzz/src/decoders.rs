@@ -98,7 +98,8 @@ pub fn read_invocation(data: &[u8], is_csv: bool) {
 pub fn read_grpc(data: &[u8]) {
     let Some((signature, message)) = addressed(data) else { return };
     let Ok(request) = ModelInferRequest::decode(message) else { return };
-    match grpc::decode(&request, signature, &limits()) {
+    let arrived = grpc::Arrived { request: &request, ahead: &grpc::Ahead::default(), again: false };
+    match grpc::decode(arrived, signature, &limits()) {
         Ok(decoded) => drop(look(decoded.inputs, signature)),
         Err(fault) => short(&fault),
     }

@@ -7,4 +7,4 @@ mod decode;
 #[path = "../../src/grpc/inference.rs"]
 pub mod inference;
 
-pub(crate) use decode::decode;
+pub(crate) use decode::{Ahead, Arrived, decode};

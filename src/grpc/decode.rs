@@ -1,6 +1,6 @@
 //! A `ModelInferRequest` as typed tensors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use prost::bytes::Bytes;
@@ -12,8 +12,9 @@ use super::inference::{InferParameter, ModelInferRequest};
 use crate::http::DecodeLimits;
 use crate::http::v2::ID_CHARS_MAX;
 use crate::model::{Mismatch, Signature};
-use crate::oip::raw;
-use crate::tensor::{Dtype, NamedTensor, Tensor};
+use crate::oip::raw::{self, RawFault};
+use crate::oip::{Column, Columns};
+use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -28,12 +29,28 @@ pub(crate) struct Decoded {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Reads `request` for a model of `signature`.
+/// A request, and what of it was read as it came; whether it is to be read `again`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) request: &'a ModelInferRequest,
+    pub(crate) ahead: &'a Ahead,
+    pub(crate) again: bool,
+}
+
+/// Tensors that were read as they came.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    pub(crate) columns: Columns,
+    /// Whose place among the raw contents each of them has; there they are empty.
+    pub(crate) places: Vec<usize>,
+}
+
+/// Reads a request for a model of `signature`.
 ///
 /// # Errors
 /// [`Mismatch`]: which field, what was expected, what came.
 pub(crate) fn decode(
-    request: &ModelInferRequest,
+    Arrived { request, ahead, again }: Arrived<'_>,
     signature: &Signature,
     limits: &DecodeLimits,
 ) -> Result<Decoded, Mismatch> {
@@ -48,9 +65,30 @@ pub(crate) fn decode(
     if signature.inputs.len() < request.inputs.len() {
         return Err(refuse("inputs", format!("at most {} inputs", signature.inputs.len()), "more"));
     }
-    let input = |(at, input)| read_input((at, input), request.raw_input_contents.get(at), limits);
+    let mut columns = if ahead.places.is_empty() { VecDeque::new() } else { ahead.columns.hand_out(again) };
+    let mut raw = |at| match request.raw_input_contents.get(at) {
+        Some(_) if ahead.places.contains(&at) => columns.pop_front().map(Raw::Column),
+        bytes => bytes.map(Raw::Bytes),
+    };
+    let input = |(at, input)| read_input((at, input), raw(at), limits);
     let inputs = request.inputs.iter().enumerate().map(input).collect::<Result<_, _>>()?;
     Ok(Decoded { inputs, wanted: wanted(request, signature)?, is_raw, timeout: timeout(&request.parameters)? })
+}
+
+/// A tensor beside the inputs.
+enum Raw<'a> {
+    Bytes(&'a Bytes),
+    /// Read already.
+    Column(Column),
+}
+
+impl Raw<'_> {
+    fn read(self, dtype: Dtype, n_values: usize) -> Result<Data, RawFault> {
+        match self {
+            Self::Bytes(bytes) => raw::read(dtype, n_values, bytes),
+            Self::Column(Column { data, n_bytes }) => raw::check_len(dtype, n_values, n_bytes).map(|()| data),
+        }
+    }
 }
 
 fn refuse(path: impl Into<String>, expected: impl Into<String>, got: impl Into<String>) -> Mismatch {
@@ -88,7 +126,7 @@ fn no_shared_memory(parameters: &Parameters, place: &str, at: usize) -> Result<(
 
 fn read_input(
     (at, input): (usize, &InferInputTensor),
-    raw_bytes: Option<&Bytes>,
+    raw: Option<Raw<'_>>,
     limits: &DecodeLimits,
 ) -> Result<NamedTensor, Mismatch> {
     let path = |part: &str| format!("inputs[{at}]{part}");
@@ -110,11 +148,12 @@ fn read_input(
         return Err(refuse(path(".shape"), format!("at most {} values", limits.values_max), "more"));
     }
     let typed = input.contents.as_ref();
-    let data = match (raw_bytes, typed) {
+    let data = match (raw, typed) {
         (Some(_), Some(typed)) if contents::is_set(typed) => {
             return Err(refuse(path(".contents"), "none, since raw_input_contents come with the request", "values"));
         }
-        (Some(bytes), _) => raw::read(dtype, n_values, bytes)
+        (Some(raw), _) => raw
+            .read(dtype, n_values)
             .map_err(|fault| refuse(format!("raw_input_contents[{at}]"), fault.expected, fault.got))?,
         (None, Some(typed)) => contents::read(dtype, n_values, typed)
             .map_err(|fault| refuse(path(".contents"), fault.expected, fault.got))?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prost::bytes::Bytes;
 
 use super::contents;
-use super::decode::{Decoded, decode, is_true};
+use super::decode::{Ahead, Arrived, Decoded, decode, is_true};
 use super::inference::infer_parameter::ParameterChoice;
 use super::inference::model_infer_request::InferInputTensor;
 use super::inference::model_infer_response::InferOutputTensor;
@@ -18,6 +18,7 @@ use crate::tensor::Tensor;
 /// A request that has arrived, with the time that it has and the id that the log knows it by.
 pub(super) struct Received<'a> {
     pub(super) request: &'a ModelInferRequest,
+    pub(super) ahead: &'a Ahead,
     pub(super) timeout: Duration,
     pub(super) request_id: &'a str,
 }
@@ -39,7 +40,7 @@ impl Exchange for Received<'_> {
         let typed = |input: &InferInputTensor| input.contents.as_ref().map_or(0, prost::Message::encoded_len);
         Size {
             text: self.request.inputs.iter().map(typed).sum(),
-            raw: self.request.raw_input_contents.iter().map(Bytes::len).sum(),
+            raw: self.request.raw_input_contents.iter().map(Bytes::len).sum::<usize>() + self.ahead.columns.n_bytes(),
         }
     }
 
@@ -51,10 +52,11 @@ impl Exchange for Received<'_> {
         Some(self.request_id)
     }
 
-    fn read(&self, servable: &Servable, limits: &DecodeLimits, _: Attempt) -> Result<Asked<Form>, ApiError> {
+    fn read(&self, servable: &Servable, limits: &DecodeLimits, attempt: Attempt) -> Result<Asked<Form>, ApiError> {
         let signature = servable.signature();
         let refused = |mismatch| ApiError::BadInput { face: Face::V2, mismatch };
-        let Decoded { inputs, wanted, is_raw, timeout } = decode(self.request, signature, limits).map_err(refused)?;
+        let arrived = Arrived { request: self.request, ahead: self.ahead, again: attempt == Attempt::First };
+        let Decoded { inputs, wanted, is_raw, timeout } = decode(arrived, signature, limits).map_err(refused)?;
         let inputs = signature.check(inputs).map_err(refused)?;
         Ok(Asked { inputs, form: Form { wanted, is_raw }, timeout })
     }

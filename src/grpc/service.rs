@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::decode::Ahead;
 use super::describe::all;
 use super::front::{Closing, Peer};
 use super::infer::Received;
@@ -74,11 +75,11 @@ fn told<T>(found: Found, tell: impl FnOnce(&Slot, &Servable) -> T) -> Result<Res
 async fn predict(
     state: &AppState,
     head: &Head<'_>,
-    request: &ModelInferRequest,
+    (request, ahead): (&ModelInferRequest, &Ahead),
 ) -> Result<ModelInferResponse, ApiError> {
     let target = found(state, &request.model_name, &request.model_version);
     let (slot, pick) = target.inspect_err(|_| state.metrics.count_unrouted())?;
-    let received = Received { request, timeout: head.timeout, request_id: head.request_id };
+    let received = Received { request, ahead, timeout: head.timeout, request_id: head.request_id };
     let (_, result) = serve(state, (&slot, pick), head.metadata, std::future::ready(Ok(received))).await?;
     result
 }
@@ -97,9 +98,9 @@ pub(super) async fn infer<B: HttpBody<Data = Bytes> + Unpin>(
         total: Some(options.body_timeout),
         budget: Some(&state.body_budget),
     };
-    let request = unary::read(metadata, body, limits).await?;
+    let (request, ahead) = unary::read(metadata, body, limits).await?;
     let head = Head::of(state, metadata, Some(id))?;
-    let predicted = predict(state, &head, &request).await.map_err(|error| status(&error))?;
+    let predicted = predict(state, &head, (&request, &ahead)).await.map_err(|error| status(&error))?;
     let mut response = unary::answer(&predicted)?;
     if let Ok(version) = HeaderValue::from_str(&predicted.model_version) {
         response.headers_mut().insert(MODEL_VERSION, version);
@@ -141,7 +142,7 @@ impl Requests {
             Ok(head) => head,
             Err(error) => return Some(Err(error)),
         };
-        Some(Ok(match predict(&self.state, &head, &request).await {
+        Some(Ok(match predict(&self.state, &head, (&request, &Ahead::default())).await {
             Ok(response) => ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) },
             Err(error) => ModelStreamInferResponse {
                 error_message: error.to_string(),
@@ -228,7 +229,8 @@ impl GrpcInferenceService for Inference {
 
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
         let head = Head::of(&self.state, request.metadata().as_ref(), request.extensions().get())?;
-        let predicted = predict(&self.state, &head, request.get_ref()).await.map_err(|error| status(&error))?;
+        let received = (request.get_ref(), &Ahead::default());
+        let predicted = predict(&self.state, &head, received).await.map_err(|error| status(&error))?;
         let version = MetadataValue::try_from(predicted.model_version.as_str());
         let mut response = Response::new(predicted);
         if let Ok(version) = version {

@@ -240,17 +240,18 @@ struct Joined {
 }
 
 impl Gather for Joined {
-    fn add(&mut self, part: Bytes) {
+    fn add(&mut self, part: Bytes) -> Result<(), ApiError> {
         if self.first.is_empty() && self.joined.is_empty() {
             // Most bodies come in one part: nothing is copied then.
             self.first = part;
-            return;
+            return Ok(());
         }
         if self.joined.is_empty() {
             self.joined.reserve(self.declared.min(AHEAD_BYTES_MAX).max(self.first.len() + part.len()));
             self.joined.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.joined.extend_from_slice(&part);
+        Ok(())
     }
 }
 
@@ -298,7 +299,7 @@ impl<G: Gather> Reading<'_, G> {
             return Err(ApiError::TooLarge { limit: self.bytes_max });
         }
         self.share.grow(self.n_bytes)?;
-        self.gatherer.add(data);
+        self.gatherer.add(data)?;
         Ok(true)
     }
 }

@@ -2,8 +2,13 @@
 
 use bytes::Bytes;
 
+use super::error::ApiError;
+
 /// Takes the parts of a body as they come.
 pub(crate) trait Gather {
     /// Takes the next part.
-    fn add(&mut self, part: Bytes);
+    ///
+    /// # Errors
+    /// [`ApiError`] where no more of the body is worth reading.
+    fn add(&mut self, part: Bytes) -> Result<(), ApiError>;
 }

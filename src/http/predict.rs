@@ -15,6 +15,7 @@ use super::exchange::{Asked, Attempt, Exchange, Pick, Size, heavy, serve};
 use super::json::DecodeLimits;
 use super::scoring::{self, Content};
 use super::{AppState, json_response, v1, v2};
+use crate::oip::Columns;
 use crate::slot::{Servable, Slot};
 use crate::tensor::Tensor;
 
@@ -72,7 +73,7 @@ pub(super) async fn answer<B: HttpBody<Data = Bytes> + Unpin>(
 struct Received<'a> {
     body: ReadBody,
     /// The tensors that were read as they came; they are no longer in the body.
-    columns: v2::Columns,
+    columns: Columns,
     timeout: Duration,
     face: Face,
     /// What the body is; of v1 and v2, JSON always.
@@ -117,7 +118,7 @@ impl<'a> Received<'a> {
         if let Some(coding) = coding {
             body = Box::pin(coding::decoded(state, body, (coding, limits))).await?;
         }
-        Ok(Self { body, columns: v2::Columns::default(), timeout, face, content, id, json_length })
+        Ok(Self { body, columns: Columns::default(), timeout, face, content, id, json_length })
     }
 }
 
@@ -127,7 +128,7 @@ async fn arrived<B: HttpBody<Data = Bytes> + Unpin>(
     body: &mut B,
     limits: BodyLimits<'_>,
     mut arriving: v2::Arriving,
-) -> Result<(ReadBody, v2::Columns), ApiError> {
+) -> Result<(ReadBody, Columns), ApiError> {
     let held = body::gather(headers, body, limits, &mut arriving).await?;
     let (bytes, columns) = arriving.into_parts();
     Ok((ReadBody::new(bytes, held), columns))

@@ -6,12 +6,14 @@
 //! `extension_statistics.md`.
 
 pub mod absent;
+mod columns;
 mod config;
 mod index;
 mod metadata;
 pub mod raw;
 mod statistics;
 
+pub use columns::{Column, Columns};
 pub use config::{
     Config, ConfigInput, ConfigLimits, ConfigOutput, DynamicBatching, QueuePolicy, Specific, VersionPolicy,
 };

@@ -1,7 +1,5 @@
 //! As much of `gudgeon::http` as reads bodies.
 
-#[path = "../../../src/http/gather.rs"]
-mod gather;
 #[path = "../../../src/http/json/mod.rs"]
 pub mod json;
 pub mod scoring;

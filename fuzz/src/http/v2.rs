@@ -1,7 +1,5 @@
 //! Bodies of v2.
 
-#[path = "../../../src/http/v2/arriving.rs"]
-mod arriving;
 #[path = "../../../src/http/v2/bare.rs"]
 mod bare;
 #[path = "../../../src/http/v2/decode.rs"]

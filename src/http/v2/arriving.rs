@@ -2,16 +2,16 @@
 //! once, where joining the parts first and reading them then would hold them twice.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderValue;
 use serde::Deserialize;
 
+use crate::http::error::ApiError;
 use crate::http::gather::Gather;
+use crate::oip::Columns;
 use crate::oip::raw::Growing;
-use crate::tensor::{Data, Dtype};
+use crate::tensor::Dtype;
 
 /// A smaller body is joined and read: that is as fast, and simpler.
 const BODY_BYTES_MIN: usize = 1 << 20;
@@ -32,18 +32,6 @@ pub(in crate::http) struct Arriving {
     n_full: usize,
 }
 
-/// The columns that were read off the wire, in the order in which they came.
-#[derive(Debug, Default)]
-pub(in crate::http) struct Columns(Mutex<VecDeque<Column>>);
-
-/// One of them.
-#[derive(Debug, Clone)]
-pub(super) struct Column {
-    pub(super) data: Data,
-    /// The bytes of it that came.
-    pub(super) n_bytes: usize,
-}
-
 impl Arriving {
     /// For a body of `declared` bytes whose JSON is as long as the header field says; `None` where it is to be joined as others.
     pub(in crate::http) fn new(declared: usize, json_length: &HeaderValue) -> Option<Self> {
@@ -54,21 +42,19 @@ impl Arriving {
 
     /// The bytes that are no columns, and the columns.
     pub(in crate::http) fn into_parts(self) -> (Bytes, Columns) {
-        let columns = self.columns.unwrap_or_default().into_iter().map(Growing::finish);
-        let columns = columns.map(|(data, n_bytes)| Column { data, n_bytes }).collect();
-        (self.bytes.freeze(), Columns(Mutex::new(columns)))
+        (self.bytes.freeze(), self.columns.unwrap_or_default().into_iter().collect())
     }
 }
 
 impl Gather for Arriving {
-    fn add(&mut self, part: Bytes) {
+    fn add(&mut self, part: Bytes) -> Result<(), ApiError> {
         let mut rest = &part[..];
         if self.columns.is_none() {
             let (json, behind) = rest.split_at(rest.len().min(self.json_len - self.bytes.len()));
             self.bytes.extend_from_slice(json);
             rest = behind;
             if self.bytes.len() < self.json_len {
-                return;
+                return Ok(());
             }
             self.columns = Some(planned(&self.bytes, self.declared));
         }
@@ -80,23 +66,7 @@ impl Gather for Arriving {
             self.n_full += usize::from(!rest.is_empty());
         }
         self.bytes.extend_from_slice(rest);
-    }
-}
-
-impl Columns {
-    /// The bytes that came as columns.
-    pub(in crate::http) fn n_bytes(&self) -> usize {
-        self.locked().iter().map(|column| column.n_bytes).sum()
-    }
-
-    /// Hands the columns out; a copy where they will be asked for `again`.
-    pub(super) fn hand_out(&self, again: bool) -> VecDeque<Column> {
-        let mut columns = self.locked();
-        if again { columns.clone() } else { std::mem::take(&mut *columns) }
-    }
-
-    fn locked(&self) -> std::sync::MutexGuard<'_, VecDeque<Column>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(())
     }
 }
 
@@ -164,7 +134,7 @@ mod tests {
     fn arrived(body: &[u8], json_len: usize, part_len: usize) -> [Result<InferRequest, DecodeError>; 2] {
         let length = HeaderValue::from(json_len);
         let mut arriving = Arriving::new(BODY_BYTES_MIN, &length).unwrap();
-        body.chunks(part_len).for_each(|part| arriving.add(Bytes::copy_from_slice(part)));
+        body.chunks(part_len).for_each(|part| arriving.add(Bytes::copy_from_slice(part)).unwrap());
         let (bytes, columns) = arriving.into_parts();
         [true, false].map(|again| {
             let framed = Framed::of(&bytes, Some(length.as_bytes()))?;
@@ -200,14 +170,6 @@ mod tests {
         check(&JSON.replace("FP32", "FP31"), &tail);
         check(&JSON.replace("[7]", "[NaN]"), &tail);
         check(&JSON.replace("]}", ""), &tail);
-    }
-
-    #[test]
-    fn columns_are_handed_out_once_at_last() {
-        let columns = Columns::default();
-        columns.locked().push_back(Column { data: Data::Uint8(vec![1]), n_bytes: 1 });
-        assert_eq!((columns.n_bytes(), columns.hand_out(true).len(), columns.hand_out(false).len()), (1, 1, 1));
-        assert_eq!(columns.n_bytes(), 0);
     }
 
     #[test]

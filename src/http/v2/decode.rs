@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::arriving::Columns;
 use super::bare::bare_request;
 use super::framed::{Framed, Tail};
 use super::parameters::RequestParameters;
 use super::tensor::{OutputSeed, TensorSeed, Wanted};
 use crate::http::json::{DecodeError, DecodeLimits, Faults, Ignored, Key, TextSeed, parse, refuse};
 use crate::model::Signature;
+use crate::oip::Columns;
 use crate::tensor::NamedTensor;
 
 /// The most characters of a request's id.

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use serde::de;
 
-use super::arriving::Column;
 use crate::http::json::{DecodeError, Faults};
 use crate::model::Mismatch;
+use crate::oip::Column;
 
 /// The header field that says how long the JSON is.
 pub const JSON_LENGTH: &str = "inference-header-content-length";

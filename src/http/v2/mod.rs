@@ -11,7 +11,7 @@ pub(crate) mod repository;
 pub(crate) mod routes;
 mod tensor;
 
-pub(in crate::http) use arriving::{Arriving, Columns};
+pub(in crate::http) use arriving::Arriving;
 pub(crate) use decode::ID_CHARS_MAX;
 pub(in crate::http) use decode::decode_arrived;
 pub use decode::{InferRequest, decode};

@@ -6,12 +6,11 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::arriving::Column;
 use super::framed::{Tail, Taken};
 use super::parameters::{InputParameters, OutputParameters};
 use crate::http::json::{DecodeLimits, Faults, Ignored, Key, Nest, TextSeed, ValueSeed, clip, refuse};
 use crate::model::Signature;
-use crate::oip::raw;
+use crate::oip::{Column, raw};
 use crate::tensor::{Data, Dtype, NamedTensor, Tensor};
 
 /// Reads one input tensor.
