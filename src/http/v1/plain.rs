@@ -13,6 +13,8 @@ const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ];
+/// Powers of ten, as far as the digits that are looked at together go.
+const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 /// Whole numbers up to here are exact in a 64-bit float.
 const EXACT_MAX: u64 = 1 << 53;
 /// So many digits fit into 64 bits, whatever they are.
@@ -125,6 +127,9 @@ impl Text<'_> {
     fn number(&mut self) -> Option<f64> {
         let token = self.rest;
         let is_negative = self.take(b'-');
+        if let Some(magnitude) = self.short() {
+            return Some(if is_negative { -magnitude } else { magnitude });
+        }
         let mut digits = Digits::default();
         let is_zero = self.rest.first() == Some(&b'0');
         let n_whole = self.few_digits(&mut digits);
@@ -156,6 +161,35 @@ impl Text<'_> {
             }
         };
         Some(if is_negative { -magnitude } else { magnitude })
+    }
+
+    /// A number of up to seven digits before its point and up to seven behind it, as most are; `None`, with nothing read, leaves it
+    /// to the longer way.
+    fn short(&mut self) -> Option<f64> {
+        let (&head, _) = self.rest.split_first_chunk()?;
+        let (whole, n_whole) = leading_digits(head);
+        if n_whole == 0 || n_whole == head.len() || (head[0] == b'0' && 1 < n_whole) {
+            return None;
+        }
+        let behind = self.rest.get(n_whole..)?;
+        match behind {
+            [b'.', fraction @ ..] => {
+                let (&tail, _) = fraction.split_first_chunk()?;
+                let (part, n_behind) = leading_digits(tail);
+                let rest = fraction.get(n_behind..)?;
+                if n_behind == 0 || n_behind == tail.len() || matches!(rest, [b'e' | b'E', ..]) {
+                    return None;
+                }
+                self.rest = rest;
+                let value = whole * TENS.get(n_behind)? + part;
+                Some(to_f64(value) / EXACT_POWERS.get(n_behind)?)
+            }
+            [b'e' | b'E', ..] => None,
+            rest => {
+                self.rest = rest;
+                Some(to_f64(whole))
+            }
+        }
     }
 
     fn take(&mut self, byte: u8) -> bool {
@@ -222,8 +256,7 @@ impl Digits {
 
     /// `n_digits` digits, at most eight, of this value.
     fn push_many(&mut self, value: u64, n_digits: usize) {
-        const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
-        self.value = self.value.wrapping_mul(POWERS.get(n_digits).copied().unwrap_or(1)).wrapping_add(value);
+        self.value = self.value.wrapping_mul(TENS.get(n_digits).copied().unwrap_or(1)).wrapping_add(value);
         // Zeros behind the first other digit count; how many of these digits are in front of it is looked at only then.
         self.n += match (self.n, value) {
             (0, 0) => 0,
