@@ -268,8 +268,8 @@ impl Group {
     fn are_usual(&self, rows: &[Lanes]) -> bool {
         let mut are_usual = true;
         for row in rows {
-            for lane in 0..LANES {
-                are_usual &= (self.min[lane] <= row[lane]) & (row[lane] <= self.max[lane]);
+            for ((value, min), max) in row.iter().zip(&self.min).zip(&self.max) {
+                are_usual &= (min <= value) & (value <= max);
             }
         }
         are_usual
@@ -281,15 +281,15 @@ impl Group {
     fn count_unusual(&self, sums: &mut Sums, rows: &mut [Lanes]) {
         let one_if = |is: bool| if is { 1.0 } else { 0.0 };
         for row in rows {
-            for lane in 0..LANES {
-                let value = row[lane];
+            for (lane, place) in row.iter_mut().enumerate() {
+                let value = *place;
                 sums.missing[lane] += one_if(value.is_nan());
                 sums.infinite[lane] += one_if(value.is_infinite());
                 sums.finite[lane] += one_if(value.is_finite());
                 let value = if value.is_finite() { value } else { f64::NAN };
                 sums.below_min[lane] += one_if(value < self.min[lane]);
                 sums.above_max[lane] += one_if(self.max[lane] < value);
-                row[lane] = value;
+                *place = value;
             }
         }
     }
