@@ -21,6 +21,9 @@ use crate::slot::Servable;
 /// As many models are described by their own names; the others are asked by the routes that all models share.
 const MODELS_DESCRIBED_MAX: usize = 256;
 
+/// How the path of a route for feedback ends.
+const FEEDBACK: &str = ":feedback";
+
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
 
@@ -45,6 +48,8 @@ pub(super) struct Rules {
     pub(super) limits: DecodeLimits,
     /// Whether API keys are asked for.
     pub(super) has_keys: bool,
+    /// Whether predictions are remembered for their feedback: else its routes are nothing to describe.
+    pub(super) has_feedback: bool,
 }
 
 /// The document of `listener` while `models` answer.
@@ -52,7 +57,9 @@ pub(super) fn described(listener: Listener, models: &[Model<'_>], rules: &Rules)
     let mut schemas = Schemas::default();
     let names: Vec<_> = models.iter().map(|model| model.name).collect();
     let mut paths = Map::new();
-    for route in ROUTES.iter().filter(|route| route.listener == listener) {
+    let is_served =
+        |route: &&Route| route.listener == listener && (rules.has_feedback || !route.path.ends_with(FEEDBACK));
+    for route in ROUTES.iter().filter(is_served) {
         if let Some(operation) = operation_of(route) {
             put(&mut paths, route.path, route.method, shared(operation, (route, rules), &names, &mut schemas));
         }
@@ -359,7 +366,7 @@ mod tests {
     use crate::tensor::Dtype;
 
     fn rules(has_keys: bool) -> Rules {
-        Rules { limits: DecodeLimits::default(), has_keys }
+        Rules { limits: DecodeLimits::default(), has_keys, has_feedback: true }
     }
 
     #[test]
@@ -400,6 +407,15 @@ mod tests {
         for probe in ["/paths/~1livez/get", "/paths/~1v2~1health~1ready/get"] {
             assert!(keyed.pointer(probe).is_some_and(|probe| probe["security"].is_null()), "{probe}");
         }
+    }
+
+    #[test]
+    fn what_the_server_does_not_do_is_not_described() {
+        let feedback = |has_feedback| {
+            let document = described(Listener::Http, &[], &Rules { has_feedback, ..rules(false) });
+            document["paths"].as_object().unwrap().keys().any(|path| path.ends_with(FEEDBACK))
+        };
+        assert!(feedback(true) && !feedback(false));
     }
 
     /// Every `$ref` in `value`.

@@ -41,7 +41,11 @@ impl Documents {
             return Some(Arc::clone(document));
         }
         let models: Vec<_> = servables.iter().map(Model::from).collect();
-        let rules = Rules { limits: state.options.decode_limits(), has_keys: state.api_keys.are_wanted() };
+        let rules = Rules {
+            limits: state.options.decode_limits(),
+            has_keys: state.api_keys.are_wanted(),
+            has_feedback: state.feedback.is_some(),
+        };
         let body = serde_json::to_vec(&described(listener, &models, &rules)).ok()?;
         // Weak: the same in every coding.
         let digest = Digest::of(&body).to_string();

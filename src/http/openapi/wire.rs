@@ -95,19 +95,23 @@ pub(super) fn invocation(schemas: &mut Schemas) -> Value {
     struct Invocation;
     schemas.named::<Invocation>("Invocation", |_| {
         let object = json!({ "type": "object" });
-        let lists = json!({ "type": "array", "items": { "type": "array" } });
+        let values = || list(json!({}));
+        let at_least_one = |mut list: Value| {
+            list["minItems"] = 1.into();
+            list
+        };
         let split = {
             let mut members = Members::default();
-            members.required("data", lists);
+            members.required("data", list(values()));
             members.optional("columns", list(string()));
-            members.optional("index", json!({ "type": "array" }));
+            members.optional("index", values());
             members.into_closed_object()
         };
         let forms = [
             ("dataframe_split", split),
             ("dataframe_records", list(object.clone())),
-            ("instances", json!({ "type": "array", "minItems": 1 })),
-            ("inputs", json!({ "type": ["object", "array"] })),
+            ("instances", at_least_one(values())),
+            ("inputs", json!({ "anyOf": [object, values()] })),
         ];
         let form = |(name, schema): (&str, Value)| {
             let mut members = Members::default();
