@@ -242,16 +242,16 @@ impl Tensor {
     /// A tensor of `shape` over `data`.
     ///
     /// # Errors
-    /// [`TensorError::Length`] where the product of `shape` (counted in 128 bits, so that it cannot wrap) is not the
-    /// number of values.
+    /// [`TensorError::Length`] where the product of `shape` is not the number of values, or the other sizes beside an empty axis
+    /// span more than memory has: no product of sizes of a tensor wraps.
     pub fn new(shape: Vec<usize>, data: Data) -> Result<Self, TensorError> {
-        let expected = shape.iter().try_fold(1_u128, |product, &dim| product.checked_mul(dim as u128));
-        let expected = expected.unwrap_or(u128::MAX);
-        if expected == data.len() as u128 {
-            Ok(Self { shape, data })
-        } else {
-            Err(TensorError::Length { shape, expected, got: data.len() })
+        let is_countable = shape.iter().try_fold(1_usize, |product, &dim| product.checked_mul(dim.max(1))).is_some();
+        if is_countable && shape.iter().product::<usize>() == data.len() {
+            return Ok(Self { shape, data });
         }
+        let counted = |dim: usize| if is_countable { dim } else { dim.max(1) } as u128;
+        let expected = shape.iter().fold(1_u128, |product, &dim| product.saturating_mul(counted(dim)));
+        Err(TensorError::Length { shape, expected, got: data.len() })
     }
 
     /// One value a row: shape `[n_rows, 1]`.
