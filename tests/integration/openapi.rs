@@ -44,6 +44,11 @@ async fn each_listener_describes_its_own_routes_and_has_a_page() {
         assert_eq!(document["openapi"], "3.1.0");
         for route in ROUTES.iter().filter(|route| route.listener == listener) {
             let operation = &document["paths"][route.path][route.method.to_lowercase()];
+            // This server remembers no predictions.
+            if route.path.ends_with(":feedback") {
+                assert!(operation.is_null(), "{}", route.path);
+                continue;
+            }
             assert_eq!(operation["summary"], route.purpose, "{} {}", route.method, route.path);
             assert_eq!(operation["security"].is_array(), route.needs_token, "{}", route.path);
         }

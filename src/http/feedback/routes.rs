@@ -12,7 +12,7 @@ use crate::http::exchange::{find, heavy};
 use crate::http::json_value;
 use crate::http::parse_small;
 use crate::metrics::FeedbackOutcome;
-use crate::model::Head;
+use crate::model::{Head, Mismatch};
 
 /// Joins feedback with the predictions of `model`, and says what came of it.
 pub(in crate::http) async fn join(state: &AppState, model: &str, request: Request) -> Result<Response, ApiError> {
@@ -23,7 +23,9 @@ pub(in crate::http) async fn join(state: &AppState, model: &str, request: Reques
         ));
     };
     if slot.acquire().is_some_and(|champion| champion.head() == Head::Raw) {
-        return Err(ApiError::Absent("feedback for a model that gives neither classes nor one number a row"));
+        let expected = "a model that gives classes, or one number a row";
+        let mismatch = Mismatch::new("model", expected, "one whose predictions nothing can be joined with");
+        return Err(ApiError::BadInput { face: Face::V1, mismatch });
     }
     let (parts, mut body) = request.into_parts();
     body::expect_json(&parts.headers)?;

@@ -157,7 +157,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     predict("/v1/models/{model}:predict", "predict"),
     post("/v1/models/{model}:feedback", "feedback", "v1", Answer::Json(wire::feedback_counts))
         .takes(Body::Json(wire::feedback))
-        .may_fail(&[422, 501, 503]),
+        .may_fail(&[422, 503]),
     predict("/v1/models/{model}/versions/{version}:predict", "predict_by_version"),
     predict("/v1/models/{model}/labels/{alias}:predict", "predict_by_alias"),
     get("/v2", "v2_server", "v2", Answer::Json(of::<ServerMetadata>)),
