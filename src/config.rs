@@ -119,7 +119,7 @@ settings! {
     header_timeout: Period = "GUDGEON_HEADER_TIMEOUT", Period::from_secs(30),
         "A connection that has not sent a request's head by then, or is not done with its TLS handshake, is closed.";
     body_timeout: Period = "GUDGEON_BODY_TIMEOUT", Period::from_secs(30),
-        "A request's body, or a caller's reading of an answer, that stalls for so long ends the request.";
+        "A prediction's body that takes so long, or another body or a caller's reading of an answer that stalls for so long, ends the request.";
     connections_max: usize = "GUDGEON_CONNECTIONS_MAX", 4096, "Open connections a listener; more wait to be accepted.";
     body_bytes_max: ByteSize = "GUDGEON_BODY_BYTES_MAX", ByteSize::mib(64), "Largest body of a prediction request.";
     body_bytes_in_flight_max: ByteSize = "GUDGEON_BODY_BYTES_IN_FLIGHT_MAX", ByteSize::mib(256),

@@ -7,6 +7,7 @@ use tonic::Status;
 
 use super::decode::Ahead;
 use super::inference::ModelInferRequest;
+use super::status::status;
 use crate::http::{ApiError, Gather};
 use crate::oip::raw::Growing;
 use crate::tensor::Dtype;
@@ -14,7 +15,9 @@ use crate::tensor::Dtype;
 /// In front of a message: whether it is compressed, and its length.
 pub(super) const PREFIX_BYTES: usize = 5;
 /// A smaller message is joined and decoded: that is as fast, and simpler.
-const LARGE_BYTES: usize = 1 << 20;
+pub(super) const LARGE_BYTES: usize = 1 << 20;
+/// What comes in front of the first large tensor describes it, and is read for that; more of it is something else.
+const DESCRIPTION_BYTES_MAX: usize = 64 << 10;
 /// The number of the field `raw_input_contents`.
 const RAW_INPUT_CONTENTS: u64 = 7;
 /// That field without a byte in it: what stands for one that was read as it came.
@@ -27,6 +30,8 @@ const FIELD_HEAD_BYTES_MAX: usize = 20;
 pub(super) struct Arriving {
     /// The most bytes of the message.
     bytes_max: usize,
+    /// From this size on, a message's tensors of this size are read as they come.
+    large_bytes: usize,
     /// All that came so far, as long as it is one part.
     first: Bytes,
     /// The parts, joined; without the prefix and what the columns took.
@@ -42,11 +47,13 @@ struct Prefix {
     n_bytes: usize,
 }
 
-/// Splits a message into its fields: [`Arriving::large`].
+/// Splits a large message into its fields.
 #[derive(Debug, Default)]
 struct Fields {
     columns: Vec<Growing>,
     places: Vec<usize>,
+    /// The types of the inputs, as the first large tensor found them.
+    dtypes: Option<Vec<Option<Dtype>>>,
     n_raw: usize,
     /// What came of the number and length of the next field.
     head: Vec<u8>,
@@ -63,9 +70,10 @@ struct Head {
 }
 
 impl Arriving {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize, large_bytes: usize) -> Self {
         Self {
             bytes_max,
+            large_bytes,
             first: Bytes::new(),
             joined: BytesMut::new(),
             prefix: None,
@@ -78,6 +86,27 @@ impl Arriving {
         self.prefix.or_else(|| Prefix::of(&self.first))
     }
 
+    /// Whether the message is so large that its tensors are read as they come.
+    fn is_large(&self, prefix: Prefix) -> bool {
+        prefix.flag == 0 && (self.large_bytes..=self.bytes_max).contains(&prefix.n_bytes)
+    }
+
+    /// Refuses what no more needs to come for.
+    ///
+    /// # Errors
+    /// [`Status`] where the message is too large or compressed, or there is more than one.
+    pub(super) fn check(&self) -> Result<(), Status> {
+        let Some(Prefix { flag, n_bytes }) = self.prefix() else { return Ok(()) };
+        if flag != 0 {
+            // The protocol's own word for it.
+            return Err(Status::internal("a message with its compressed flag set, and grpc-encoding names no coding"));
+        }
+        if self.bytes_max < n_bytes {
+            return Err(status(&ApiError::TooLarge { limit: self.bytes_max }));
+        }
+        if n_bytes < self.n_bytes - PREFIX_BYTES { Err(refused("one message, got more behind it")) } else { Ok(()) }
+    }
+
     /// Adds to a message of which more than one part came.
     fn join(&mut self, mut part: &[u8]) {
         if self.prefix.is_none() {
@@ -86,7 +115,7 @@ impl Arriving {
             self.joined.extend_from_slice(own);
             let Some(prefix) = Prefix::of(&self.joined) else { return };
             self.joined.clear();
-            if !prefix.is_large(self.bytes_max) {
+            if !self.is_large(prefix) {
                 // Room is made once; what does not come takes no memory.
                 self.joined.reserve(prefix.n_bytes.min(LARGE_BYTES));
             }
@@ -94,8 +123,8 @@ impl Arriving {
             part = rest;
         }
         match self.prefix {
-            Some(prefix) if prefix.is_large(self.bytes_max) => {
-                self.fields.take(part, &mut self.joined, prefix.n_bytes);
+            Some(prefix) if self.is_large(prefix) => {
+                self.fields.take(part, &mut self.joined, (prefix.n_bytes, self.large_bytes));
             }
             _ => self.joined.extend_from_slice(part),
         }
@@ -106,19 +135,15 @@ impl Arriving {
     /// # Errors
     /// [`Status`] where the body is not one message, or the message no request.
     pub(super) fn finish(mut self) -> Result<(ModelInferRequest, Ahead), Status> {
-        let refused = |expected: &str| Err(Status::invalid_argument(format!("the call's body: expected {expected}")));
-        let prefix = match self.prefix() {
-            Some(prefix) => prefix,
-            None if self.n_bytes == 0 => return refused("one message, got none"),
-            None => return refused("one message, got an end within its prefix"),
-        };
-        if prefix.flag != 0 {
-            return refused("a message that is not compressed, since grpc-encoding names no coding");
+        self.check()?;
+        match self.prefix() {
+            Some(prefix) if prefix.n_bytes == self.n_bytes - PREFIX_BYTES => {}
+            Some(_) => return Err(refused("one message, got an end within it")),
+            None if self.n_bytes == 0 => return Err(refused("one message, got none")),
+            None => return Err(refused("one message, got an end within its prefix")),
         }
-        match (self.n_bytes - PREFIX_BYTES).cmp(&prefix.n_bytes) {
-            std::cmp::Ordering::Less => return refused("one message, got an end within it"),
-            std::cmp::Ordering::Greater => return refused("one message, got more behind it"),
-            std::cmp::Ordering::Equal => {}
+        if self.fields.is_column && 0 < self.fields.left {
+            return Err(refused("whole fields, got an end within a tensor"));
         }
         let message = if self.prefix.is_none() {
             self.first.advance(PREFIX_BYTES);
@@ -147,11 +172,7 @@ impl Gather for Arriving {
             self.join(&first);
             self.join(&part);
         }
-        // What is too large is not waited for.
-        match self.prefix() {
-            Some(prefix) if self.bytes_max < prefix.n_bytes => Err(ApiError::TooLarge { limit: self.bytes_max }),
-            _ => Ok(()),
-        }
+        self.check().map_err(|_| ApiError::BrokenBody("it is not one message"))
     }
 }
 
@@ -160,23 +181,19 @@ impl Prefix {
         let (&[flag, a, b, c, d], _) = body.split_first_chunk::<PREFIX_BYTES>()?;
         Some(Self { flag, n_bytes: usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()? })
     }
-
-    /// Whether the message is so large that its tensors are read as they come.
-    fn is_large(self, bytes_max: usize) -> bool {
-        self.flag == 0 && (LARGE_BYTES..=bytes_max).contains(&self.n_bytes)
-    }
 }
 
 impl Fields {
-    /// Takes the next part of a message of `announced` bytes: numbers into their columns, and all else into `rest`.
-    fn take(&mut self, mut part: &[u8], rest: &mut BytesMut, announced: usize) {
+    /// Takes the next part of a message of so many bytes: numbers of tensors of `large` bytes or more into their columns, and all
+    /// else into `rest`.
+    fn take(&mut self, mut part: &[u8], rest: &mut BytesMut, (n_bytes, large): (usize, usize)) {
         while !part.is_empty() {
             if self.left == 0 {
                 let (&byte, behind) = part.split_first().unwrap_or((&0, &[]));
                 part = behind;
                 self.head.push(byte);
                 if let Some(head) = Head::of(&self.head) {
-                    self.begin(&head, rest, announced);
+                    self.begin(&head, rest, (large, n_bytes));
                 }
                 continue;
             }
@@ -191,13 +208,11 @@ impl Fields {
         }
     }
 
-    fn begin(&mut self, head: &Head, rest: &mut BytesMut, announced: usize) {
-        let column = if head.is_raw && LARGE_BYTES <= head.len && head.len <= announced {
+    fn begin(&mut self, head: &Head, rest: &mut BytesMut, (large, n_bytes): (usize, usize)) {
+        let column = if head.is_raw && (large..=n_bytes).contains(&head.len) {
             // The inputs are described in front of their contents.
-            let described = ModelInferRequest::decode(&rest[..]).ok();
-            let input = described.as_ref().and_then(|request| request.inputs.get(self.n_raw));
-            let dtype = input.and_then(|input| input.datatype.parse::<Dtype>().ok());
-            dtype.and_then(|dtype| Growing::new(dtype, head.len))
+            let dtypes = self.dtypes.get_or_insert_with(|| described(rest));
+            dtypes.get(self.n_raw).copied().flatten().and_then(|dtype| Growing::new(dtype, head.len))
         } else {
             None
         };
@@ -214,6 +229,19 @@ impl Fields {
         self.n_raw += usize::from(head.is_raw);
         self.head.clear();
     }
+}
+
+/// The types of the inputs that `message` describes.
+fn described(message: &[u8]) -> Vec<Option<Dtype>> {
+    if DESCRIPTION_BYTES_MAX < message.len() {
+        return Vec::new();
+    }
+    let inputs = ModelInferRequest::decode(message).map(|request| request.inputs).unwrap_or_default();
+    inputs.iter().map(|input| input.datatype.parse().ok()).collect()
+}
+
+fn refused(expected: &str) -> Status {
+    Status::invalid_argument(format!("the call's body: expected {expected}"))
 }
 
 impl Head {
@@ -237,10 +265,16 @@ impl Head {
     }
 }
 
-/// The number at the front of `bytes`, and what follows; `None` where its end has not come.
+/// The number at the front of `bytes`, and what follows; `None` where its end has not come, or it is beyond 64 bits.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let end = bytes.iter().position(|byte| byte & 0x80 == 0)?;
     let (own, rest) = bytes.split_at(end + 1);
+    if let [_, _, _, _, _, _, _, _, _, last @ ..] = own
+        && last != [0].as_slice()
+        && last != [1].as_slice()
+    {
+        return None;
+    }
     let number = own.iter().rev().fold(0_u64, |number, byte| number << 7 | u64::from(byte & 0x7f));
     Some((number, rest))
 }
@@ -256,17 +290,25 @@ mod tests {
     }
 
     fn arrive(body: &[u8], bytes_max: usize, part_len: usize) -> Result<(ModelInferRequest, Ahead), Status> {
-        let mut arriving = Arriving::new(bytes_max);
+        arrive_from(body, (bytes_max, LARGE_BYTES), part_len)
+    }
+
+    fn arrive_from(
+        body: &[u8],
+        (bytes_max, large_bytes): (usize, usize),
+        part_len: usize,
+    ) -> Result<(ModelInferRequest, Ahead), Status> {
+        let mut arriving = Arriving::new(bytes_max, large_bytes);
         for part in body.chunks(part_len) {
-            arriving
-                .add(Bytes::copy_from_slice(part))
-                .map_err(|error| Status::resource_exhausted(error.to_string()))?;
+            if arriving.add(Bytes::copy_from_slice(part)).is_err() {
+                break;
+            }
         }
         arriving.finish()
     }
 
     #[track_caller]
-    fn refused(body: &[u8], expected: &str) {
+    fn check_refused(body: &[u8], expected: &str) {
         for part_len in [1, 3, 6, 100] {
             let status = arrive(body, 8, part_len).unwrap_err();
             assert_eq!(status.message(), expected, "in parts of {part_len}");
@@ -280,14 +322,13 @@ mod tests {
                 assert!(arrive(body, 8, part_len).is_ok(), "{body:?}");
             }
         }
-        refused(&[], "the call's body: expected one message, got none");
-        refused(&[0, 0, 0], "the call's body: expected one message, got an end within its prefix");
-        refused(&[0, 0, 0, 0, 3, 7], "the call's body: expected one message, got an end within it");
-        refused(&[0, 0, 0, 0, 1, 7, 8], "the call's body: expected one message, got more behind it");
-        let compressed =
-            "the call's body: expected a message that is not compressed, since grpc-encoding names no coding";
-        refused(&[1, 0, 0, 0, 1, 7], compressed);
-        refused(&[0, 0, 0, 0, 9, 7], &ApiError::TooLarge { limit: 8 }.to_string());
+        check_refused(&[], "the call's body: expected one message, got none");
+        check_refused(&[0, 0, 0], "the call's body: expected one message, got an end within its prefix");
+        check_refused(&[0, 0, 0, 0, 3, 7], "the call's body: expected one message, got an end within it");
+        check_refused(&[0, 0, 0, 0, 1, 7, 8], "the call's body: expected one message, got more behind it");
+        check_refused(&[1, 0, 0, 0, 1, 7], "a message with its compressed flag set, and grpc-encoding names no coding");
+        assert_eq!(arrive(&[1, 0, 0, 0, 1, 7], 8, 1).unwrap_err().code(), tonic::Code::Internal);
+        check_refused(&[0, 0, 0, 0, 9, 7], &ApiError::TooLarge { limit: 8 }.to_string());
     }
 
     fn request(sizes: &[(&str, usize)]) -> ModelInferRequest {
@@ -308,6 +349,66 @@ mod tests {
         }
     }
 
+    /// The request as it was sent.
+    fn together(read: ModelInferRequest, ahead: &Ahead) -> ModelInferRequest {
+        let mut contents = read.raw_input_contents.clone();
+        for (place, column) in ahead.places.iter().zip(ahead.columns.hand_out(false)) {
+            assert!(contents[*place].is_empty());
+            let mut bytes = Vec::new();
+            crate::oip::raw::write(&column.data, &mut bytes);
+            contents[*place] = bytes.into();
+        }
+        ModelInferRequest { raw_input_contents: contents, ..read }
+    }
+
+    /// What comes in parts is what the decoder makes of the whole, wherever it is cut.
+    #[track_caller]
+    fn check_as_a_whole(message: &[u8], part_len: usize) {
+        let whole = ModelInferRequest::decode(message).ok();
+        let came = arrive_from(&framed(message), (1 << 20, 8), part_len).ok();
+        assert_eq!(came.map(|(read, ahead)| together(read, &ahead)), whole, "{message:?} in parts of {part_len}");
+    }
+
+    #[test]
+    fn a_message_that_is_cut_anywhere_is_what_the_decoder_says_it_is() {
+        let message = request(&[("FP32", 16), ("INT64", 8), ("BYTES", 9), ("FP64", 24)]).encode_to_vec();
+        for end in 0..=message.len() {
+            for part_len in [1, 2, 7, 50] {
+                check_as_a_whole(&message[..end], part_len);
+            }
+        }
+        // Tensors that say to be longer than what is left; heads of more bytes than a number has.
+        let described = request(&[("FP32", 0)]).encode_to_vec();
+        let described = &described[..described.len() - 2];
+        for (head, n_bytes) in [
+            (&[0x3a, 24][..], 16),
+            (&[0xba, 0x80, 0x00, 16], 16),
+            (&[0xba, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00, 16], 16),
+            (&[0x3a, 0x90, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7e], 16),
+            (&[0x3b, 16], 16),
+            (&[0x08, 1, 0x3a, 16], 16),
+        ] {
+            let message = [described, head, &vec![0; n_bytes]].concat();
+            [1, 3, 40].into_iter().for_each(|part_len| check_as_a_whole(&message, part_len));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_message_with_changed_bytes_is_what_the_decoder_says_it_is(
+            sizes in proptest::collection::vec((proptest::sample::select(vec!["FP32", "UINT8", "BYTES", "FP99"]), 0_usize..40), 0..4),
+            changes in proptest::collection::vec((0_usize..200, 0_u8..), 0..4),
+            part_len in 1_usize..60,
+        ) {
+            let mut message = request(&sizes).encode_to_vec();
+            for (place, byte) in changes {
+                let n_bytes = message.len();
+                message[place % n_bytes] = byte;
+            }
+            check_as_a_whole(&message, part_len);
+        }
+    }
+
     #[test]
     fn large_tensors_of_numbers_are_read_as_they_come() {
         const LARGE: usize = LARGE_BYTES + 8;
@@ -319,14 +420,7 @@ mod tests {
             let (read, ahead) = arrive(&body, 64 << 20, part_len).unwrap();
             assert_eq!(ahead.places, [0, 3, 5], "in parts of {part_len}");
             assert_eq!(ahead.columns.n_bytes(), 3 * LARGE);
-            let mut contents = read.raw_input_contents.clone();
-            for (place, column) in ahead.places.iter().zip(ahead.columns.hand_out(false)) {
-                assert!(contents[*place].is_empty());
-                let mut bytes = Vec::new();
-                crate::oip::raw::write(&column.data, &mut bytes);
-                contents[*place] = bytes.into();
-            }
-            assert_eq!(ModelInferRequest { raw_input_contents: contents, ..read }, request);
+            assert_eq!(together(read, &ahead), request);
         }
     }
 

@@ -12,8 +12,9 @@ use super::inference::model_infer_response::InferOutputTensor;
 use super::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::http::exchange::{Asked, Attempt, Exchange, Size};
 use crate::http::{ApiError, DecodeLimits, Face};
+use crate::oip::raw;
 use crate::slot::Servable;
-use crate::tensor::Tensor;
+use crate::tensor::{Dtype, Tensor};
 
 /// A request that has arrived, with the time that it has and the id that the log knows it by.
 pub(super) struct Received<'a> {
@@ -38,9 +39,23 @@ impl Exchange for Received<'_> {
     fn size(&self) -> Size {
         // The values are what takes time; a typed one takes a byte at least.
         let typed = |input: &InferInputTensor| input.contents.as_ref().map_or(0, prost::Message::encoded_len);
+        let mut size = Size { text: 0, raw: self.ahead.columns.n_bytes() };
+        for (at, input) in self.request.inputs.iter().enumerate() {
+            let raw = self.request.raw_input_contents.get(at).map_or(0, Bytes::len);
+            // Strings and flags are read one by one, whatever carries them.
+            let is_one_by_one = matches!(input.datatype.as_str(), "BYTES" | "BOOL");
+            size.text += typed(input) + if is_one_by_one { raw } else { 0 };
+            size.raw += if is_one_by_one { 0 } else { raw };
+        }
+        size
+    }
+
+    fn answer_size(&self, outputs: &[Tensor], _: &Form) -> Size {
+        let n_bytes = |output: &Tensor| raw::len(output.data());
+        let is_text = |output: &&Tensor| output.dtype() == Dtype::String;
         Size {
-            text: self.request.inputs.iter().map(typed).sum(),
-            raw: self.request.raw_input_contents.iter().map(Bytes::len).sum::<usize>() + self.ahead.columns.n_bytes(),
+            text: outputs.iter().filter(is_text).map(n_bytes).sum(),
+            raw: outputs.iter().filter(|output| !is_text(output)).map(n_bytes).sum(),
         }
     }
 

@@ -98,9 +98,9 @@ pub(super) async fn infer<B: HttpBody<Data = Bytes> + Unpin>(
         total: Some(options.body_timeout),
         budget: Some(&state.body_budget),
     };
-    let (request, ahead) = unary::read(metadata, body, limits).await?;
+    let message = unary::read(metadata, body, limits).await?;
     let head = Head::of(state, metadata, Some(id))?;
-    let predicted = predict(state, &head, (&request, &ahead)).await.map_err(|error| status(&error))?;
+    let predicted = predict(state, &head, (&message.request, &message.ahead)).await.map_err(|error| status(&error))?;
     let mut response = unary::answer(&predicted)?;
     if let Ok(version) = HeaderValue::from_str(&predicted.model_version) {
         response.headers_mut().insert(MODEL_VERSION, version);

@@ -5,13 +5,13 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use prost::Message;
 use prost::bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 use tonic::{Code, Status};
 
-use super::arriving::{Arriving, PREFIX_BYTES};
+use super::arriving::{Arriving, LARGE_BYTES, PREFIX_BYTES};
 use super::decode::Ahead;
 use super::inference::ModelInferRequest;
 use super::status::status;
@@ -31,6 +31,15 @@ pub(super) fn is_plain(head: &request::Parts, path: &str) -> bool {
         && head.headers.get(GRPC_ENCODING).is_none_or(|encoding| encoding == "identity")
 }
 
+/// A call's message, with its part of what all bodies may take together.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) request: ModelInferRequest,
+    pub(super) ahead: Ahead,
+    /// Kept until the answer is there.
+    _held: Option<OwnedSemaphorePermit>,
+}
+
 /// Reads the message of a call; a limit of `limits` is one of the message.
 ///
 /// # Errors
@@ -39,19 +48,21 @@ pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
     headers: &HeaderMap,
     body: &mut B,
     mut limits: BodyLimits<'_>,
-) -> Result<(ModelInferRequest, Ahead), Status> {
-    let mut arriving = Arriving::new(limits.bytes_max);
+) -> Result<Message, Status> {
+    let mut arriving = Arriving::new(limits.bytes_max, LARGE_BYTES);
     limits.bytes_max = limits.bytes_max.saturating_add(PREFIX_BYTES);
     let gathered = gather(headers, body, limits, &mut arriving).await;
+    arriving.check()?;
     let _held = gathered.map_err(|error| status(&error))?;
-    arriving.finish()
+    let (request, ahead) = arriving.finish()?;
+    Ok(Message { request, ahead, _held })
 }
 
 /// The answer of a call that went well.
 ///
 /// # Errors
 /// [`Status`] where the message is longer than the protocol can say.
-pub(super) fn answer(message: &impl Message) -> Result<Response<Body>, Status> {
+pub(super) fn answer(message: &impl prost::Message) -> Result<Response<Body>, Status> {
     let n_bytes = message.encoded_len();
     let announced = u32::try_from(n_bytes).map_err(|_| Status::resource_exhausted("the answer takes 4 GiB or more"))?;
     let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + n_bytes);
@@ -87,5 +98,36 @@ impl HttpBody for OneMessage {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.message.as_ref().map_or(0, |message| message.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http_body_util::Full;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::http::BodyBudget;
+
+    #[tokio::test]
+    async fn a_message_holds_its_part_of_the_budget_until_it_is_dropped() {
+        let budget = BodyBudget::new(1 << 20);
+        let once = async || {
+            let request = ModelInferRequest {
+                raw_input_contents: vec![vec![0; 600 << 10].into()],
+                ..ModelInferRequest::default()
+            };
+            let n_bytes = u32::try_from(request.encoded_len()).unwrap().to_be_bytes();
+            let mut body = Full::<Bytes>::from([&[0], &n_bytes[..], &request.encode_to_vec()].concat());
+            let stall = Duration::from_secs(10);
+            let limits = BodyLimits { bytes_max: 1 << 20, stall, total: None, budget: Some(&budget) };
+            read(&HeaderMap::new(), &mut body, limits).await
+        };
+        let first = once().await.unwrap();
+        assert_eq!(once().await.unwrap_err().code(), Code::ResourceExhausted);
+        drop(first);
+        assert!(once().await.is_ok());
     }
 }

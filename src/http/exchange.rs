@@ -14,10 +14,10 @@ use crate::batch::RunError;
 use crate::metrics::{CanaryOutcome, Held, Outcome, Spent};
 use crate::model::{Alias, Checked, Version};
 use crate::slot::{Canary, Route, Servable, Slot};
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::Tensor;
 
 /// From this size on, reading and writing a body takes longer than a runtime worker should be held.
-const HEAVY_BYTES: usize = 64 << 10;
+pub(super) const HEAVY_BYTES: usize = 64 << 10;
 /// Numbers as they lie in memory are read as fast as a byte of text for so many of theirs, or faster.
 const RAW_BYTES: usize = 16;
 
@@ -85,15 +85,9 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// The bytes of text that take as long to be read for `servable`.
-    fn work_bytes(self, servable: &Servable) -> usize {
-        let Self { text, raw } = self;
-        if text + raw < HEAVY_BYTES {
-            return text + raw;
-        }
-        // Strings are read one by one, whatever carries them.
-        let has_strings = servable.signature().inputs.iter().any(|input| input.datatype == Dtype::String);
-        text + if has_strings { raw } else { raw / RAW_BYTES }
+    /// The bytes of text that take as long to be read or written.
+    fn work_bytes(self) -> usize {
+        self.text + self.raw / RAW_BYTES
     }
 }
 
@@ -106,6 +100,9 @@ pub(crate) trait Exchange {
 
     /// What it takes on the wire.
     fn size(&self) -> Size;
+
+    /// What `outputs` take in an answer of this form, roughly.
+    fn answer_size(&self, outputs: &[Tensor], form: &Self::Form) -> Size;
 
     /// The time that it has.
     fn timeout(&self) -> Duration;
@@ -217,7 +214,7 @@ async fn predict<E: Exchange>(
     let servable = counting.servable;
     let failed = |error, times| failed(error, received, servable, times);
     servable.check_room().map_err(|error| failed(error, times))?;
-    let work_bytes = received.size().work_bytes(servable);
+    let work_bytes = received.size().work_bytes();
     if HEAVY_BYTES <= work_bytes {
         return Box::pin(predict_heavy(state, (received, work_bytes), counting, times)).await;
     }
@@ -232,7 +229,12 @@ async fn predict<E: Exchange>(
     counting.ran = Instant::now();
     let outputs = result.map_err(|error| failed(error, times))?;
     remember(state, received, servable, (&outputs, n_rows));
-    received.write(servable, (&outputs, n_rows), &form)
+    let write = || received.write(servable, (&outputs, n_rows), &form);
+    let work_bytes = received.answer_size(&outputs, &form).work_bytes();
+    if HEAVY_BYTES <= work_bytes {
+        return Box::pin(in_turn(state, times, || heavy(work_bytes, write))).await?;
+    }
+    write()
 }
 
 /// As [`predict`]; large bodies wait for their turns at being read and written.

@@ -11,7 +11,7 @@ use super::body::{self, BodyLimits, Declared, ReadBody};
 use super::coding::{self, Coding};
 use super::envelope::RequestId;
 use super::error::{ApiError, Face};
-use super::exchange::{Asked, Attempt, Exchange, Pick, Size, heavy, serve};
+use super::exchange::{Asked, Attempt, Exchange, HEAVY_BYTES, Pick, Size, heavy, serve};
 use super::json::DecodeLimits;
 use super::scoring::{self, Content};
 use super::{AppState, json_response, v1, v2};
@@ -139,10 +139,26 @@ impl Exchange for Received<'_> {
     type Answer = Written;
 
     fn size(&self) -> Size {
-        let n_bytes = self.body.bytes.len();
-        let json_len = self.json_length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let text = json_len.unwrap_or(n_bytes).min(n_bytes);
-        Size { text, raw: n_bytes - text + self.columns.n_bytes() }
+        let (bytes, columns) = (&self.body.bytes, self.columns.n_bytes());
+        let json_len = self.json_length.filter(|_| HEAVY_BYTES <= bytes.len());
+        let json_len = json_len.and_then(|length| length.to_str().ok()?.parse().ok());
+        let Some(json) = json_len.and_then(|length: usize| bytes.get(..length)) else {
+            return Size { text: bytes.len(), raw: columns };
+        };
+        // Strings and flags are read one by one, whatever carries them.
+        let is_one_by_one = |word: &[u8]| word == b"BYTES" || word.starts_with(b"BOOL");
+        let text = if json.windows(5).any(is_one_by_one) { bytes.len() } else { json.len() };
+        Size { text, raw: bytes.len() - text + columns }
+    }
+
+    fn answer_size(&self, outputs: &[Tensor], form: &AnswerForm) -> Size {
+        /// What a number takes as text, roughly.
+        const VALUE_CHARS: usize = 8;
+        let n_bytes = VALUE_CHARS * outputs.iter().map(|output| output.data().len()).sum::<usize>();
+        match form {
+            AnswerForm::V2 { binary: true, .. } => Size { text: 0, raw: n_bytes },
+            _ => Size { text: n_bytes, raw: 0 },
+        }
     }
 
     fn timeout(&self) -> Duration {

@@ -139,3 +139,12 @@ async fn the_examples_of_feedback_run() {
     assert!(python.contains("'joined': 2"), "{python}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_model_that_gives_nothing_to_join_takes_no_feedback() {
+    let registry = TestRegistry::flights().with_case("embedding", 1, "sk_ordinal_strings");
+    let server = registry.serve_with(|config| config.feedback_rows = 100).await;
+    let (status, answer) = body(server.post("/v1/models/embedding:feedback", "[]").await).await;
+    assert_eq!((status.as_u16(), answer["path"].as_str()), (422, Some("model")), "{answer}");
+    server.stop().await;
+}
