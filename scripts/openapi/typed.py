@@ -7,6 +7,7 @@ import importlib
 import inspect
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -26,14 +27,16 @@ FLIGHT = dict(carrier="UA", origin="EWR", dest="IAH", weekday="Tue", hour=5, dis
 def run(*command):
     path = f"{scripts}:{os.environ['PATH']}"
     ran = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=os.environ | {"PATH": path})
-    if ran.returncode != 0 or "WARNING" in ran.stdout + ran.stderr:
-        sys.exit(f"{command[0]}: {ran.stdout}{ran.stderr}")
+    told = ran.stdout + ran.stderr
+    # The generator knows JSON, and not the other two forms of this route.
+    known = r"WARNING parsing POST /invocations within scoring\.\s+Unsupported content type (text/csv|application/vnd.apache.parquet)"
+    if ran.returncode != 0 or "WARNING" in re.sub(known, "", told) or "Unable" in told:
+        sys.exit(f"{command[0]}: {told}")
     return ran.stdout
 
 
 # A whole client: functions a route, attrs classes a schema.
-run(scripts / "openapi-python-client", "generate", "--path", document, "--output-path", folder / "client", "--meta", "none",
-    "--fail-on-warning")
+run(scripts / "openapi-python-client", "generate", "--path", document, "--output-path", folder / "client", "--meta", "none")
 client = importlib.import_module("client")
 row = importlib.import_module("client.models.flights_row").FlightsRow
 names = list(inspect.signature(row).parameters)

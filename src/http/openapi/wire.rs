@@ -90,36 +90,41 @@ pub(super) fn scoring_error(schemas: &mut Schemas) -> Value {
     })
 }
 
-/// MLflow's JSON: one of its forms.
+/// MLflow's JSON: one of its forms. Each has a name of its own, by which generated clients tell them apart.
 pub(super) fn invocation(schemas: &mut Schemas) -> Value {
     struct Invocation;
-    schemas.named::<Invocation>("Invocation", |_| {
+    struct Frame;
+    struct Split;
+    struct Records;
+    struct Instances;
+    struct Inputs;
+    fn form<T>(schemas: &mut Schemas, name: &str, member: &str, schema: Value) -> Value {
+        schemas.named::<T>(name, |_| {
+            let mut members = Members::default();
+            members.required(member, schema);
+            members.optional("params", json!({ "type": "object" }));
+            members.into_closed_object()
+        })
+    }
+    schemas.named::<Invocation>("Invocation", |schemas| {
         let object = json!({ "type": "object" });
         let values = || list(json!({}));
-        let at_least_one = |mut list: Value| {
-            list["minItems"] = 1.into();
-            list
-        };
-        let split = {
+        let frame = schemas.named::<Frame>("Dataframe", |_| {
             let mut members = Members::default();
             members.required("data", list(values()));
             members.optional("columns", list(string()));
             members.optional("index", values());
             members.into_closed_object()
-        };
-        let forms = [
-            ("dataframe_split", split),
-            ("dataframe_records", list(object.clone())),
-            ("instances", at_least_one(values())),
-            ("inputs", json!({ "anyOf": [object, values()] })),
-        ];
-        let form = |(name, schema): (&str, Value)| {
-            let mut members = Members::default();
-            members.required(name, schema);
-            members.optional("params", object.clone());
-            members.into_closed_object()
-        };
-        json!({ "anyOf": forms.map(form) })
+        });
+        let mut instances = values();
+        instances["minItems"] = 1.into();
+        let inputs = json!({ "anyOf": [object, values()] });
+        json!({ "anyOf": [
+            form::<Split>(schemas, "InvocationOfDataframe", "dataframe_split", frame),
+            form::<Records>(schemas, "InvocationOfRecords", "dataframe_records", list(object)),
+            form::<Instances>(schemas, "InvocationOfInstances", "instances", instances),
+            form::<Inputs>(schemas, "InvocationOfInputs", "inputs", inputs),
+        ] })
     })
 }
 
