@@ -1,6 +1,6 @@
 //! One item of feedback: which prediction, and what really happened.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::http::json::clip;
 use crate::model::Mismatch;
@@ -46,6 +46,18 @@ pub(super) fn items(body: Value, items_max: usize) -> Result<Vec<Item>, Mismatch
     }
 }
 
+/// The number, if it is a whole one: 3.0 is, as JSON Schema counts it.
+fn whole(number: &Number) -> Option<f64> {
+    number.as_f64().filter(|number| number.fract().abs() < f64::MIN_POSITIVE)
+}
+
+/// The row that `number` says; none has one beyond what can be counted.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is beyond is no row either")]
+fn row_of(number: &Number) -> Option<usize> {
+    let exact = number.as_u64().and_then(|row| usize::try_from(row).ok());
+    exact.or_else(|| whole(number).filter(|row| 0.0 <= *row).map(|row| row as usize))
+}
+
 fn item(path: &str, members: Map<String, Value>) -> Result<Item, Mismatch> {
     let wrong = |name: &str, expected: &str| Mismatch::new(format!("{path}.{name}"), expected, "another value");
     let (mut id, mut row, mut truth) = (None, 0, None);
@@ -54,14 +66,18 @@ fn item(path: &str, members: Map<String, Value>) -> Result<Item, Mismatch> {
             ("id", Value::String(text)) => id = Some(text),
             ("id", _) => return Err(wrong("id", "the x-request-id of a prediction's answer")),
             ("row", value) => {
-                let number = value.as_u64().and_then(|row| usize::try_from(row).ok());
+                let number = value.as_number().and_then(row_of);
                 row = number.ok_or_else(|| wrong("row", "the number of a row, from 0"))?;
             }
             ("label" | "value", _) if truth.is_some() => {
                 return Err(Mismatch::new(path, "one of \"label\" and \"value\"", "both"));
             }
             ("label", Value::String(text)) => truth = Some(Truth::Label(text)),
-            ("label", Value::Number(number)) if !number.is_f64() => truth = Some(Truth::Label(number.to_string())),
+            ("label", Value::Number(number)) => {
+                let label =
+                    if number.is_f64() { whole(&number).map(|n| format!("{n:.0}")) } else { Some(number.to_string()) };
+                truth = Some(Truth::Label(label.ok_or_else(|| wrong("label", "the name of a class"))?));
+            }
             ("label", _) => return Err(wrong("label", "the name of a class")),
             ("value", value) => {
                 let number = value.as_f64().filter(|number| number.is_finite());
@@ -98,7 +114,11 @@ mod tests {
             read(json!([{ "id": "a", "label": "late" }, { "id": "b", "row": 3, "value": -2.5 }])),
             [item, other]
         );
-        assert_eq!(read(json!([{ "id": "a", "label": 3 }]))[0].truth, Truth::Label("3".to_owned()));
+        for three in [json!(3), json!(3.0)] {
+            let item = &read(json!([{ "id": "a", "label": three, "row": three }]))[0];
+            assert_eq!((&item.truth, item.row), (&Truth::Label("3".to_owned()), 3));
+        }
+        assert_eq!(read(json!([{ "id": "a", "label": "b", "row": 1e300 }]))[0].row, usize::MAX);
         assert_eq!(read(json!([])), []);
     }
 
