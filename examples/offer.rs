@@ -1,7 +1,8 @@
 //! Offers requests at a fixed rate, whether they are answered or not (an open loop), for `scripts/bench`.
 //!
 //! usage: `offer ADDRESS PATH BODY-FILE RATE SECONDS CONNECTIONS`. One thread looks at all connections in turn and never
-//! sleeps, so that a request goes out within microseconds of its time: give it a core of its own. Prints one JSON object:
+//! sleeps, so that a request goes out within microseconds of its time: give it a core of its own. Every connection has had an
+//! answer before the first request is due, so that no latency has a connection's set-up in it. Prints one JSON object:
 //! how many requests were due, answered with 200, refused (429 or 503) and failed; and quantiles in microseconds, of answers
 //! from the time that their request was due, of refusals from the time that it was sent.
 
@@ -77,6 +78,11 @@ fn offer(address: SocketAddr, request: &[u8], (rate, time): (f64, Duration), n: 
     let mut connections = (0..n).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
     let mut seen = Seen::default();
     let mut buffer = vec![0; 64 << 10];
+    for connection in &mut connections {
+        connection.send(request, Instant::now())?;
+        while connection.receive(&mut buffer)?.is_none() {}
+        connection.under_way = None;
+    }
     let start = Instant::now();
     let due_at = |request: u64| start + Duration::from_secs_f64(request as f64 / rate);
     while start.elapsed() < time {

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::http::Request;
@@ -29,15 +29,27 @@ const WINDOW_BYTES: u32 = 1 << 20;
 /// As above, of all calls of one connection.
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
-/// Runs each call as a task whose thread is lent to the pool while it is polled.
+/// Begins the first call that a look at the connection finds on the spot, since most are answered by then; it and the others
+/// become tasks where they have to wait. Whoever polls a call lends its thread to the pool.
 #[derive(Debug, Clone)]
-struct Lending(Arc<Pool>);
+struct Calls {
+    pool: Arc<Pool>,
+    /// Whether this look has begun one: the others of a connection shall run beside it, not after it.
+    has_had_one: Arc<AtomicBool>,
+}
 
-impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Lending {
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Calls {
     fn execute(&self, call: F) {
-        let pool = Arc::clone(&self.0);
         // Boxed once: a future is copied for every one that it is handed down to.
         let mut call = Box::pin(call);
+        if !self.has_had_one.swap(true, Ordering::Relaxed) {
+            // Whom it is to wake is the task that it becomes: that polls it once more.
+            let mut nobody = Context::from_waker(Waker::noop());
+            if self.pool.lend(|| call.as_mut().poll(&mut nobody)).is_ready() {
+                return;
+            }
+        }
+        let pool = Arc::clone(&self.pool);
         tokio::spawn(poll_fn(move |context| pool.lend(|| call.as_mut().poll(context))));
     }
 }
@@ -52,10 +64,12 @@ impl Connection {
             let grpc = grpc.clone();
             async move { Ok::<_, Infallible>(grpc.answer(request, peer).await) }
         });
-        let mut builder = http2::Builder::new(Lending(pool));
+        let calls = Calls { pool, has_had_one: Arc::default() };
+        let mut builder = http2::Builder::new(calls.clone());
         // A connection may be idle for as long as it likes, so long as somebody is there.
         builder
             .timer(TokioTimer::new())
+            .auto_date_header(false)
             .keep_alive_interval(Some(options.header_timeout))
             .keep_alive_timeout(options.header_timeout.min(Duration::from_secs(20)))
             .max_concurrent_streams(CALLS_MAX)
@@ -72,7 +86,9 @@ impl Connection {
                 is_finishing = true;
                 connection.as_mut().graceful_shutdown();
             }
-            if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            calls.has_had_one.store(false, Ordering::Relaxed);
+            // The thread is lent for all of it, so that what was predicted is observed after the answer was written.
+            if let Poll::Ready(ended) = calls.pool.lend(|| connection.as_mut().poll(context)) {
                 return Poll::Ready(ended.map_err(|error| error.to_string()));
             }
             is_known = is_known || has_begun.load(Ordering::Relaxed);

@@ -113,13 +113,6 @@ fn widened<N: Copy, W: From<N>>(narrow: &[N]) -> Vec<W> {
     narrow.iter().map(|&value| W::from(value)).collect()
 }
 
-/// `data` as bytes.
-pub(super) fn raw(data: &Data) -> Bytes {
-    let mut bytes = Vec::new();
-    raw::write(data, &mut bytes);
-    bytes.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use prost::bytes::Bytes;
 
-use super::contents;
+use super::answer::{Answer, Written};
 use super::decode::{Ahead, Arrived, Decoded, decode, is_true};
-use super::inference::infer_parameter::ParameterChoice;
+use super::inference::ModelInferRequest;
 use super::inference::model_infer_request::InferInputTensor;
-use super::inference::model_infer_response::InferOutputTensor;
-use super::inference::{InferParameter, ModelInferRequest, ModelInferResponse};
 use crate::http::exchange::{Asked, Attempt, Exchange, Size};
 use crate::http::{ApiError, DecodeLimits, Face};
 use crate::oip::raw;
@@ -34,7 +32,7 @@ pub(super) struct Form {
 
 impl Exchange for Received<'_> {
     type Form = Form;
-    type Answer = ModelInferResponse;
+    type Answer = Written;
 
     fn size(&self) -> Size {
         // The values are what takes time; a typed one takes a byte at least.
@@ -81,35 +79,19 @@ impl Exchange for Received<'_> {
         servable: &Servable,
         (outputs, _): (&[Tensor], usize),
         Form { wanted, is_raw }: &Form,
-    ) -> Result<ModelInferResponse, ApiError> {
-        let mut response = ModelInferResponse {
-            model_name: servable.model().to_string(),
-            model_version: servable.version_text().to_owned(),
-            id: self.request.id.clone(),
-            ..ModelInferResponse::default()
+    ) -> Result<Written, ApiError> {
+        let output = |&index: &usize| {
+            let (spec, tensor) = servable.signature().outputs.get(index).zip(outputs.get(index))?;
+            Some((spec.name.as_str(), tensor))
         };
-        for &index in wanted {
-            let (Some(spec), Some(tensor)) = (servable.signature().outputs.get(index), outputs.get(index)) else {
-                return Err(ApiError::Internal);
-            };
-            let mut output = InferOutputTensor {
-                name: spec.name.clone(),
-                datatype: tensor.dtype().as_str().to_owned(),
-                shape: tensor.shape().iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect(),
-                ..InferOutputTensor::default()
-            };
-            if *is_raw {
-                response.raw_output_contents.push(contents::raw(tensor.data()));
-            } else {
-                output.contents = Some(contents::typed(tensor.data()));
-            }
-            response.outputs.push(output);
-        }
-        if is_true(&self.request.parameters, "triton_enable_empty_final_response") {
-            // Every request has one answer, which is its last.
-            let choice = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
-            response.parameters.insert("triton_final_response".to_owned(), choice);
-        }
-        Ok(response)
+        let outputs: Option<Vec<_>> = wanted.iter().map(output).collect();
+        let answer = Answer {
+            model: servable.model().as_str(),
+            version: servable.version_text(),
+            id: &self.request.id,
+            is_raw: *is_raw,
+            tells_last: is_true(&self.request.parameters, "triton_enable_empty_final_response"),
+        };
+        Ok(answer.write(outputs.ok_or(ApiError::Internal)?.into_iter()))
     }
 }

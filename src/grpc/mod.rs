@@ -3,6 +3,7 @@
 //! What a request does is what it does over HTTP: the way from a request to its answer, the errors and what the server tells of
 //! itself are shared with `http`; here is only how messages say it. [`Grpc`] answers the calls of one listener.
 
+mod answer;
 mod arriving;
 mod contents;
 mod decode;

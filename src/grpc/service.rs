@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::answer::Written;
 use super::decode::Ahead;
 use super::describe::all;
 use super::front::{Closing, Peer};
@@ -76,12 +77,12 @@ async fn predict(
     state: &AppState,
     head: &Head<'_>,
     (request, ahead): (&ModelInferRequest, &Ahead),
-) -> Result<ModelInferResponse, ApiError> {
+) -> Result<(Arc<Servable>, Written), ApiError> {
     let target = found(state, &request.model_name, &request.model_version);
     let (slot, pick) = target.inspect_err(|_| state.metrics.count_unrouted())?;
     let received = Received { request, ahead, timeout: head.timeout, request_id: head.request_id };
-    let (_, result) = serve(state, (&slot, pick), head.metadata, std::future::ready(Ok(received))).await?;
-    result
+    let (servable, result) = serve(state, (&slot, pick), head.metadata, std::future::ready(Ok(received))).await?;
+    Ok((servable, result?))
 }
 
 /// Answers a call of [`MODEL_INFER`] in its plain form ([`unary::is_plain`]), as most are: the way through the library's service
@@ -91,18 +92,13 @@ pub(super) async fn infer<B: HttpBody<Data = Bytes> + Unpin>(
     (metadata, body): (&HeaderMap, &mut B),
     id: &RequestId,
 ) -> Result<http::Response<Body>, Status> {
-    let options = &state.options;
-    let limits = BodyLimits {
-        bytes_max: message_bytes_max(state),
-        stall: options.body_timeout,
-        total: Some(options.body_timeout),
-        budget: Some(&state.body_budget),
-    };
+    let limits = BodyLimits { bytes_max: message_bytes_max(state), ..state.body_limits() };
     let message = unary::read(metadata, body, limits).await?;
     let head = Head::of(state, metadata, Some(id))?;
-    let predicted = predict(state, &head, (&message.request, &message.ahead)).await.map_err(|error| status(&error))?;
-    let mut response = unary::answer(&predicted)?;
-    if let Ok(version) = HeaderValue::from_str(&predicted.model_version) {
+    let predicted = predict(state, &head, (&message.request, &message.ahead)).await;
+    let (servable, written) = predicted.map_err(|error| status(&error))?;
+    let mut response = unary::answer(written.framed()?);
+    if let Ok(version) = HeaderValue::from_str(servable.version_text()) {
         response.headers_mut().insert(MODEL_VERSION, version);
     }
     Ok(response)
@@ -142,9 +138,12 @@ impl Requests {
             Ok(head) => head,
             Err(error) => return Some(Err(error)),
         };
-        Some(Ok(match predict(&self.state, &head, (&request, &Ahead::default())).await {
-            Ok(response) => ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) },
-            Err(error) => ModelStreamInferResponse {
+        Some(match predict(&self.state, &head, (&request, &Ahead::default())).await {
+            Ok((_, written)) => written.message().map(|response| ModelStreamInferResponse {
+                error_message: String::new(),
+                infer_response: Some(response),
+            }),
+            Err(error) => Ok(ModelStreamInferResponse {
                 error_message: error.to_string(),
                 infer_response: Some(ModelInferResponse {
                     model_name: request.model_name,
@@ -152,8 +151,8 @@ impl Requests {
                     id: request.id,
                     ..ModelInferResponse::default()
                 }),
-            },
-        }))
+            }),
+        })
     }
 }
 
@@ -230,10 +229,9 @@ impl GrpcInferenceService for Inference {
     async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
         let head = Head::of(&self.state, request.metadata().as_ref(), request.extensions().get())?;
         let received = (request.get_ref(), &Ahead::default());
-        let predicted = predict(&self.state, &head, received).await.map_err(|error| status(&error))?;
-        let version = MetadataValue::try_from(predicted.model_version.as_str());
-        let mut response = Response::new(predicted);
-        if let Ok(version) = version {
+        let (servable, written) = predict(&self.state, &head, received).await.map_err(|error| status(&error))?;
+        let mut response = Response::new(written.message()?);
+        if let Ok(version) = MetadataValue::try_from(servable.version_text()) {
             response.metadata_mut().insert(MODEL_VERSION, version);
         }
         Ok(response)

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, header, request};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use prost::bytes::{BufMut as _, Bytes, BytesMut};
+use prost::bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
@@ -58,23 +58,14 @@ pub(super) async fn read<B: HttpBody<Data = Bytes> + Unpin>(
     Ok(Message { request, ahead, _held })
 }
 
-/// The answer of a call that went well.
-///
-/// # Errors
-/// [`Status`] where the message is longer than the protocol can say.
-pub(super) fn answer(message: &impl prost::Message) -> Result<Response<Body>, Status> {
-    let n_bytes = message.encoded_len();
-    let announced = u32::try_from(n_bytes).map_err(|_| Status::resource_exhausted("the answer takes 4 GiB or more"))?;
-    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + n_bytes);
-    bytes.put_u8(0);
-    bytes.put_u32(announced);
-    message.encode(&mut bytes).map_err(|error| Status::internal(error.to_string()))?;
+/// The answer of a call that went well: `message`, with its length in front of it.
+pub(super) fn answer(message: Bytes) -> Response<Body> {
     let mut trailers = HeaderMap::with_capacity(1);
     trailers.insert(GRPC_STATUS, HeaderValue::from(i32::from(Code::Ok)));
-    let body = OneMessage { message: Some(bytes.freeze()), trailers: Some(trailers) };
+    let body = OneMessage { message: Some(message), trailers: Some(trailers) };
     let mut response = Response::new(Body::new(body));
     response.headers_mut().insert(header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
-    Ok(response)
+    response
 }
 
 /// One message and the status behind it.

@@ -244,6 +244,8 @@ async fn predict_heavy<E: Exchange>(
     counting: &mut Counting<'_>,
     times: Times,
 ) -> Result<E::Answer, ApiError> {
+    // What is ready beside it goes first, and the connection that it came by may get on.
+    tokio::task::yield_now().await;
     let servable = counting.servable;
     let limits = state.options.decode_limits();
     let Asked { inputs, form, timeout } =

@@ -99,14 +99,8 @@ impl<'a> Received<'a> {
             }
         };
         let coding = Coding::of(headers)?;
-        let options = &state.options;
-        let timeout = timeout(headers, options.request_timeout, face)?;
-        let limits = BodyLimits {
-            bytes_max: options.body_bytes_max,
-            stall: options.body_timeout,
-            total: Some(options.body_timeout),
-            budget: Some(&state.body_budget),
-        };
+        let timeout = timeout(headers, state.options.request_timeout, face)?;
+        let limits = state.body_limits();
         let arriving = json_length.filter(|_| coding.is_none());
         let arriving = arriving.and_then(|length| v2::Arriving::new(body::declared_len(headers), length));
         if let Some(arriving) = arriving {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
-use super::{ApiKeys, BodyBudget, Cors, DecodeLimits, Documents, Feedback, ScoringOptions};
+use super::{ApiKeys, BodyBudget, BodyLimits, Cors, DecodeLimits, Documents, Feedback, ScoringOptions};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::Metrics;
 use crate::slot::Slots;
@@ -69,6 +69,19 @@ pub struct AppState {
     pub scoring: ScoringOptions,
     /// What is remembered for feedback; `None` where nothing is.
     pub feedback: Option<Feedback>,
+}
+
+impl AppState {
+    /// What a body of the data plane may take.
+    pub(crate) fn body_limits(&self) -> BodyLimits<'_> {
+        let HttpOptions { body_bytes_max, body_timeout, .. } = self.options;
+        BodyLimits {
+            bytes_max: body_bytes_max,
+            stall: body_timeout,
+            total: Some(body_timeout),
+            budget: Some(&self.body_budget),
+        }
+    }
 }
 
 /// Streams of events that may be open at once.

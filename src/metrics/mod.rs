@@ -50,9 +50,17 @@ const DURATION_BOUNDS: &[u64] = &[
     10_000_000_000,
 ];
 /// The same in seconds, for histograms that are not counted on the way of every request.
-const DURATION_BUCKETS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const DURATION_BUCKETS: &[f64] = &{
+    let mut buckets = [0.0; DURATION_BOUNDS.len()];
+    let mut at = 0;
+    while at < buckets.len() {
+        #[expect(clippy::cast_precision_loss, reason = "exact: below 2^53")]
+        let ns = DURATION_BOUNDS[at] as f64;
+        buckets[at] = ns / 1e9;
+        at += 1;
+    }
+    buckets
+};
 /// Buckets of the difference of two predictions, which lies between 0 and 1.
 const DIFFERENCE_BUCKETS: &[f64] = &[0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
 /// Bounds of the rows in one run.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::item::items;
 use crate::http::AppState;
-use crate::http::body::{self, BodyLimits};
+use crate::http::body;
 use crate::http::error::{ApiError, Face};
 use crate::http::exchange::{find, heavy};
 use crate::http::json_value;
@@ -29,18 +29,11 @@ pub(in crate::http) async fn join(state: &AppState, model: &str, request: Reques
     }
     let (parts, mut body) = request.into_parts();
     body::expect_json(&parts.headers)?;
-    let options = &state.options;
-    let limits = BodyLimits {
-        bytes_max: options.body_bytes_max,
-        stall: options.body_timeout,
-        total: Some(options.body_timeout),
-        budget: Some(&state.body_budget),
-    };
-    let body = body::read(&parts.headers, &mut body, limits).await?;
+    let body = body::read(&parts.headers, &mut body, state.body_limits()).await?;
     heavy(body.bytes.len(), || {
         let read: Value = parse_small(&body.bytes, Face::V1, "an object, or a list of them")?;
         let bad = |mismatch| ApiError::BadInput { face: Face::V1, mismatch };
-        let items = items(read, options.rows_max).map_err(bad)?;
+        let items = items(read, state.options.rows_max).map_err(bad)?;
         let recent = feedback.recent(slot.name());
         let mut counts = [0_u64; FeedbackOutcome::ALL.len()];
         for item in &items {
