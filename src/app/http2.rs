@@ -102,3 +102,45 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::batch::PoolOptions;
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn the_first_call_of_a_look_is_begun_on_the_spot_and_goes_on_where_it_has_to_wait() {
+        let pool = Arc::new(Pool::start(PoolOptions { threads: 1 }, &Metrics::new().unwrap()).unwrap());
+        let calls = Calls { pool: Arc::clone(&pool), has_had_one: Arc::default() };
+        let n_ended = Arc::new(AtomicU32::new(0));
+        let ended = || n_ended.load(Ordering::Relaxed);
+        let call = |waits: Option<oneshot::Receiver<()>>| {
+            let n_ended = Arc::clone(&n_ended);
+            async move {
+                if let Some(waits) = waits {
+                    waits.await.unwrap();
+                }
+                n_ended.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        calls.execute(call(None));
+        assert_eq!(ended(), 1, "at once");
+        calls.execute(call(None));
+        assert_eq!(ended(), 1, "beside it");
+        calls.has_had_one.store(false, Ordering::Relaxed);
+        let (go_on, waits) = oneshot::channel();
+        calls.execute(call(Some(waits)));
+        tokio::task::yield_now().await;
+        assert_eq!(ended(), 2, "the one that was begun beside it");
+        go_on.send(()).unwrap();
+        while ended() < 3 {
+            tokio::task::yield_now().await;
+        }
+        pool.stop();
+    }
+}
