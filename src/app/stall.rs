@@ -1,5 +1,6 @@
 //! A stream whose peer has to read what it asked for.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -7,6 +8,13 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+/// Parts up to this size together are written as one: copying them takes less than the system takes for a list of parts.
+const JOINED_BYTES_MAX: usize = 2 << 10;
+
+thread_local! {
+    static JOINED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A stream that fails with [`io::ErrorKind::TimedOut`] where the peer takes nothing for longer than a limit: hyper has a
 /// limit for callers that send slowly, and none for those that read slowly.
@@ -56,7 +64,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        let mut stream = Pin::new(&mut self.stream);
+        let n_bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let polled = if n_bytes <= JOINED_BYTES_MAX {
+            JOINED.with_borrow_mut(|joined| {
+                joined.clear();
+                parts.iter().for_each(|part| joined.extend_from_slice(part));
+                stream.as_mut().poll_write(context, joined)
+            })
+        } else {
+            stream.poll_write_vectored(context, parts)
+        };
         self.watched(context, polled)
     }
 
