@@ -69,14 +69,13 @@ fn a_row(&(rows, time): &(usize, Duration)) -> f64 {
     time.as_secs_f64() / count(rows.max(1))
 }
 
-/// The largest measured batch in which a row takes about as long as in the best one; where that is the largest of all, larger
-/// ones may be as good.
+/// From the best measured batch on, the last one in front of the first in which a row takes longer: a batch may have any number of
+/// rows up to this. Where there is no such one, larger ones may be as good.
 fn batch_rows_max(measured: &[(usize, Duration)]) -> usize {
-    let best = measured.iter().map(a_row).fold(f64::INFINITY, f64::min);
-    match measured.iter().rposition(|batch| a_row(batch) <= SLOWER_MAX * best) {
-        Some(at) if at + 1 < measured.len() => measured[at].0.max(1),
-        _ => usize::MAX,
-    }
+    let best = (0..measured.len()).min_by(|&a, &b| a_row(&measured[a]).total_cmp(&a_row(&measured[b])));
+    let from_best = best.and_then(|at| measured.get(at..)).unwrap_or_default();
+    let is_slower = |pair: &&[(usize, Duration)]| SLOWER_MAX * a_row(&from_best[0]) < a_row(&pair[1]);
+    from_best.windows(2).find(is_slower).map_or(usize::MAX, |pair| pair[0].0.max(1))
 }
 
 fn joins_short_runs(measured: &[(usize, Duration)]) -> bool {
@@ -112,6 +111,8 @@ mod tests {
             (&[(1, 9), (8, 50), (64, 330)], any),
             (&[(1, 265), (8, 480), (64, 2_000)], any),
             (&[(1, 14_600), (8, 182_000), (64, 1_500_000)], 1),
+            // By luck the largest batch was fast, but those on the way to it are slow.
+            (&[(1, 13_436), (8, 173_473), (64, 1_005_493)], 1),
             (&[(1, 1_000), (8, 4_000), (64, 64_000)], 8),
             (&[(1, 1_000), (8, 8_400), (64, 90_000)], 8),
             (&[(1, 72), (8, 251), (64, 2_284)], any),
