@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+/// Longer than this nobody waits for the first answer on a connection.
+const FIRST_ANSWER_MAX: Duration = Duration::from_secs(10);
+
 /// A connection, and the request under way on it.
 struct Connection {
     stream: TcpStream,
@@ -75,13 +78,22 @@ struct Seen {
 }
 
 fn offer(address: SocketAddr, request: &[u8], (rate, time): (f64, Duration), n: usize) -> anyhow::Result<Seen> {
-    let mut connections = (0..n).map(|_| Connection::open(address)).collect::<io::Result<Vec<_>>>()?;
+    let mut connections = Vec::with_capacity(n);
     let mut seen = Seen::default();
     let mut buffer = vec![0; 64 << 10];
-    for connection in &mut connections {
-        connection.send(request, Instant::now())?;
-        while connection.receive(&mut buffer)?.is_none() {}
+    for _ in 0..n {
+        let mut connection = Connection::open(address)?;
+        let sent = Instant::now();
+        connection.send(request, sent)?;
+        let status = loop {
+            if let Some(status) = connection.receive(&mut buffer)? {
+                break status;
+            }
+            ensure!(sent.elapsed() < FIRST_ANSWER_MAX, "no answer in {FIRST_ANSWER_MAX:?}");
+        };
+        ensure!([200, 429, 503].contains(&status), "the server answers with {status}");
         connection.under_way = None;
+        connections.push(connection);
     }
     let start = Instant::now();
     let due_at = |request: u64| start + Duration::from_secs_f64(request as f64 / rate);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +46,9 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Calls {
         if !self.has_had_one.swap(true, Ordering::Relaxed) {
             // Whom it is to wake is the task that it becomes: that polls it once more.
             let mut nobody = Context::from_waker(Waker::noop());
-            if self.pool.lend(|| call.as_mut().poll(&mut nobody)).is_ready() {
+            let mut begin = || self.pool.lend(|| call.as_mut().poll(&mut nobody)).is_ready();
+            // A panic ends the call, as it would end its task, and not its connection.
+            if catch_unwind(AssertUnwindSafe(&mut begin)).unwrap_or(true) {
                 return;
             }
         }
@@ -137,6 +140,8 @@ mod tests {
         calls.execute(call(Some(waits)));
         tokio::task::yield_now().await;
         assert_eq!(ended(), 2, "the one that was begun beside it");
+        calls.has_had_one.store(false, Ordering::Relaxed);
+        calls.execute(async { panic!("a call's own fault") });
         go_on.send(()).unwrap();
         while ended() < 3 {
             tokio::task::yield_now().await;

@@ -66,7 +66,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     ) -> Poll<io::Result<usize>> {
         let mut stream = Pin::new(&mut self.stream);
         let n_bytes: usize = parts.iter().map(|part| part.len()).sum();
-        let polled = if n_bytes <= JOINED_BYTES_MAX {
+        let polled = if let [only] = parts {
+            stream.poll_write(context, only)
+        } else if n_bytes <= JOINED_BYTES_MAX {
             JOINED.with_borrow_mut(|joined| {
                 joined.clear();
                 parts.iter().for_each(|part| joined.extend_from_slice(part));

@@ -69,13 +69,15 @@ fn a_row(&(rows, time): &(usize, Duration)) -> f64 {
     time.as_secs_f64() / count(rows.max(1))
 }
 
-/// From the best measured batch on, the last one in front of the first in which a row takes longer: a batch may have any number of
-/// rows up to this. Where there is no such one, larger ones may be as good.
+/// The last measured batch in front of the first in which a row takes longer than in the best one so far: a batch may have any
+/// number of rows up to this. Where there is no such one, larger ones may be as good.
 fn batch_rows_max(measured: &[(usize, Duration)]) -> usize {
-    let best = (0..measured.len()).min_by(|&a, &b| a_row(&measured[a]).total_cmp(&a_row(&measured[b])));
-    let from_best = best.and_then(|at| measured.get(at..)).unwrap_or_default();
-    let is_slower = |pair: &&[(usize, Duration)]| SLOWER_MAX * a_row(&from_best[0]) < a_row(&pair[1]);
-    from_best.windows(2).find(is_slower).map_or(usize::MAX, |pair| pair[0].0.max(1))
+    let mut best = f64::INFINITY;
+    let is_slower = |pair: &&[(usize, Duration)]| {
+        best = best.min(a_row(&pair[0]));
+        SLOWER_MAX * best < a_row(&pair[1])
+    };
+    measured.windows(2).find(is_slower).map_or(usize::MAX, |pair| pair[0].0.max(1))
 }
 
 fn joins_short_runs(measured: &[(usize, Duration)]) -> bool {
@@ -113,6 +115,7 @@ mod tests {
             (&[(1, 14_600), (8, 182_000), (64, 1_500_000)], 1),
             // By luck the largest batch was fast, but those on the way to it are slow.
             (&[(1, 13_436), (8, 173_473), (64, 1_005_493)], 1),
+            (&[(1, 13_436), (8, 173_473), (64, 830_000)], 1),
             (&[(1, 1_000), (8, 4_000), (64, 64_000)], 8),
             (&[(1, 1_000), (8, 8_400), (64, 90_000)], 8),
             (&[(1, 72), (8, 251), (64, 2_284)], any),

@@ -9,6 +9,7 @@ use tonic::Status;
 use super::arriving::PREFIX_BYTES;
 use super::contents;
 use super::inference::{InferTensorContents, ModelInferResponse};
+use crate::http::exchange::heavy;
 use crate::oip::raw;
 use crate::tensor::Tensor;
 
@@ -122,7 +123,8 @@ impl Written {
     /// [`Status`] where it is not one, which is a fault of this module.
     pub(super) fn message(self) -> Result<ModelInferResponse, Status> {
         let message = Bytes::from(self.0).split_off(PREFIX_BYTES);
-        ModelInferResponse::decode(message).map_err(|error| Status::internal(error.to_string()))
+        let decoded = heavy(message.len(), || ModelInferResponse::decode(message));
+        decoded.map_err(|error| Status::internal(error.to_string()))
     }
 }
 

@@ -158,7 +158,12 @@ impl Grpc {
         parts.extensions.insert(id.clone());
         parts.extensions.insert(weight);
         // Boxed: the future of a prediction need not be as large as that of a route.
-        let Ok(response) = Box::pin(self.routes.clone().oneshot(Request::from_parts(parts, body))).await;
+        let answered = Box::pin(async {
+            // Decompressing and decoding are the library's: not before its connection gets on.
+            tokio::task::yield_now().await;
+            self.routes.clone().oneshot(Request::from_parts(parts, body)).await
+        });
+        let Ok(response) = answered.await;
         response
     }
 }

@@ -232,7 +232,11 @@ async fn predict<E: Exchange>(
     let write = || received.write(servable, (&outputs, n_rows), &form);
     let work_bytes = received.answer_size(&outputs, &form).work_bytes();
     if HEAVY_BYTES <= work_bytes {
-        return Box::pin(in_turn(state, times, || heavy(work_bytes, write))).await?;
+        return Box::pin(async {
+            tokio::task::yield_now().await;
+            in_turn(state, times, || heavy(work_bytes, write)).await?
+        })
+        .await;
     }
     write()
 }
