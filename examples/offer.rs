@@ -2,7 +2,9 @@
 //!
 //! usage: `offer ADDRESS PATH BODY-FILE RATE SECONDS CONNECTIONS`. One thread looks at all connections in turn and never
 //! sleeps, so that a request goes out within microseconds of its time: give it a core of its own. Every connection has had an
-//! answer before the first request is due, so that no latency has a connection's set-up in it. Prints one JSON object:
+//! answer before the first request is due, so that no latency has a connection's set-up in it. Where the generator itself was
+//! interrupted, it could neither send nor look: latencies of the requests that were under way or due then are not counted, and it
+//! says what share of all they are. Prints one JSON object:
 //! how many requests were due, answered with 200, refused (429 or 503) and failed; and quantiles in microseconds, of answers
 //! from the time that their request was due, of refusals from the time that it was sent.
 
@@ -16,6 +18,33 @@ use serde_json::{Value, json};
 
 /// Longer than this nobody waits for the first answer on a connection.
 const FIRST_ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Who looks all the time and did not for longer than this was interrupted.
+const INTERRUPTION: Duration = Duration::from_micros(30);
+
+/// When the generator looked, and until when last it could not.
+struct Looks {
+    last: Instant,
+    /// And for how long.
+    interrupted: Option<(Instant, Duration)>,
+}
+
+impl Looks {
+    fn now(&mut self) -> Instant {
+        let now = Instant::now();
+        let since_last = now - self.last;
+        if INTERRUPTION < since_last {
+            self.interrupted = Some((now, since_last));
+        }
+        self.last = now;
+        now
+    }
+
+    /// Whether it looked from `since` to now, but for a tenth of the time at most.
+    fn saw_since(&self, since: Instant) -> bool {
+        self.interrupted.is_none_or(|(until, time)| until < since || 10 * time < self.last - since)
+    }
+}
 
 /// A connection, and the request under way on it.
 struct Connection {
@@ -72,6 +101,8 @@ impl Connection {
 #[derive(Default)]
 struct Seen {
     n_due: u64,
+    n_answered: u64,
+    n_refused: u64,
     answered: Vec<f64>,
     refused: Vec<f64>,
     failed: BTreeMap<u16, u64>,
@@ -96,20 +127,30 @@ fn offer(address: SocketAddr, request: &[u8], (rate, time): (f64, Duration), n: 
         connections.push(connection);
     }
     let start = Instant::now();
+    let mut looks = Looks { last: start, interrupted: None };
     let due_at = |request: u64| start + Duration::from_secs_f64(request as f64 / rate);
     while start.elapsed() < time {
         for connection in &mut connections {
             if let Some((due, sent)) = connection.under_way {
-                let Some(status) = connection.receive(&mut buffer)? else { continue };
+                let received = connection.receive(&mut buffer)?;
+                let now = looks.now();
+                let Some(status) = received else { continue };
                 connection.under_way = None;
-                match status {
-                    200 => seen.answered.push(due.elapsed().as_secs_f64() * 1e6),
-                    429 | 503 => seen.refused.push(sent.elapsed().as_secs_f64() * 1e6),
-                    other => *seen.failed.entry(other).or_default() += 1,
+                let (n_seen, latencies, since) = match status {
+                    200 => (&mut seen.n_answered, &mut seen.answered, due),
+                    429 | 503 => (&mut seen.n_refused, &mut seen.refused, sent),
+                    other => {
+                        *seen.failed.entry(other).or_default() += 1;
+                        continue;
+                    }
+                };
+                *n_seen += 1;
+                if looks.saw_since(since) {
+                    latencies.push((now - since).as_secs_f64() * 1e6);
                 }
             }
             let due = due_at(seen.n_due);
-            if due <= Instant::now() {
+            if due <= looks.now() {
                 connection.send(request, due)?;
                 seen.n_due += 1;
             }
@@ -142,8 +183,9 @@ fn main() -> anyhow::Result<()> {
     let mut seen = offer(address.parse()?, &request, (rate, Duration::from_secs_f64(seconds)), connections.parse()?)?;
     let report = json!({
         "sent_per_s": seen.n_due as f64 / seconds,
-        "answered_per_s": seen.answered.len() as f64 / seconds,
-        "refused_per_s": seen.refused.len() as f64 / seconds,
+        "answered_per_s": seen.n_answered as f64 / seconds,
+        "refused_per_s": seen.n_refused as f64 / seconds,
+        "uncounted": 1.0 - (seen.answered.len() + seen.refused.len()) as f64 / (seen.n_answered + seen.n_refused).max(1) as f64,
         "failed": seen.failed,
         "answered_us": quantiles(&mut seen.answered),
         "refused_us": quantiles(&mut seen.refused),
