@@ -2,11 +2,10 @@
 //!
 //! usage: `offer ADDRESS PATH BODY-FILE RATE SECONDS CONNECTIONS`. One thread looks at all connections in turn and never
 //! sleeps, so that a request goes out within microseconds of its time: give it a core of its own. Every connection has had an
-//! answer before the first request is due, so that no latency has a connection's set-up in it. Where the generator itself was
-//! interrupted, it could neither send nor look: latencies of the requests that were under way or due then are not counted, and it
-//! says what share of all they are. Prints one JSON object:
+//! answer before the first request is due, so that no latency has a connection's set-up in it. Prints one JSON object:
 //! how many requests were due, answered with 200, refused (429 or 503) and failed; and quantiles in microseconds, of answers
-//! from the time that their request was due, of refusals from the time that it was sent.
+//! from the time that their request was due, of refusals from the time that it was sent. Where the generator itself was interrupted,
+//! it could neither send nor look; `looked_us` is of the answers without those that met that.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
@@ -101,9 +100,9 @@ impl Connection {
 #[derive(Default)]
 struct Seen {
     n_due: u64,
-    n_answered: u64,
-    n_refused: u64,
     answered: Vec<f64>,
+    /// Those of them during which the generator looked.
+    looked: Vec<f64>,
     refused: Vec<f64>,
     failed: BTreeMap<u16, u64>,
 }
@@ -136,17 +135,14 @@ fn offer(address: SocketAddr, request: &[u8], (rate, time): (f64, Duration), n: 
                 let now = looks.now();
                 let Some(status) = received else { continue };
                 connection.under_way = None;
-                let (n_seen, latencies, since) = match status {
-                    200 => (&mut seen.n_answered, &mut seen.answered, due),
-                    429 | 503 => (&mut seen.n_refused, &mut seen.refused, sent),
-                    other => {
-                        *seen.failed.entry(other).or_default() += 1;
-                        continue;
+                match status {
+                    200 => {
+                        let micros = (now - due).as_secs_f64() * 1e6;
+                        seen.answered.push(micros);
+                        seen.looked.extend(looks.saw_since(due).then_some(micros));
                     }
-                };
-                *n_seen += 1;
-                if looks.saw_since(since) {
-                    latencies.push((now - since).as_secs_f64() * 1e6);
+                    429 | 503 => seen.refused.push((now - sent).as_secs_f64() * 1e6),
+                    other => *seen.failed.entry(other).or_default() += 1,
                 }
             }
             let due = due_at(seen.n_due);
@@ -183,11 +179,11 @@ fn main() -> anyhow::Result<()> {
     let mut seen = offer(address.parse()?, &request, (rate, Duration::from_secs_f64(seconds)), connections.parse()?)?;
     let report = json!({
         "sent_per_s": seen.n_due as f64 / seconds,
-        "answered_per_s": seen.n_answered as f64 / seconds,
-        "refused_per_s": seen.n_refused as f64 / seconds,
-        "uncounted": 1.0 - (seen.answered.len() + seen.refused.len()) as f64 / (seen.n_answered + seen.n_refused).max(1) as f64,
+        "answered_per_s": seen.answered.len() as f64 / seconds,
+        "refused_per_s": seen.refused.len() as f64 / seconds,
         "failed": seen.failed,
         "answered_us": quantiles(&mut seen.answered),
+        "looked_us": quantiles(&mut seen.looked),
         "refused_us": quantiles(&mut seen.refused),
     });
     println!("{report}");
