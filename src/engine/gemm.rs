@@ -6,12 +6,29 @@
 //!
 //! The inner loops are written so that the compiler keeps the sums in registers: counted loops over arrays of fixed size, no
 //! more than eight registers of sums, and no check of an index.
+//!
+//! Terms are added from front to back, by the fused instruction where there is one, and long sums in parts: as onnxruntime's library
+//! (MLAS) does, so that a score which is the small difference of large numbers comes out as there.
 
 /// Columns of one panel.
 const WIDTH: usize = 32;
 
 /// What is multiplied at once where a whole panel's sums are too many for the registers.
 const HALF: usize = WIDTH / 2;
+
+/// Terms of a part of a sum, where the right side is a matrix that was packed at load.
+const PART: usize = 256;
+
+/// Terms of a part of a sum where MLAS packs the right side, `[k, n]`, at each run: the fewer columns, the longer.
+fn part_of_unpacked(k: usize, n: usize) -> usize {
+    match n {
+        _ if k <= n => 128,
+        0..=16 => 1_024,
+        17..=32 => 512,
+        33..=64 => 256,
+        _ => 128,
+    }
+}
 
 /// The right side, packed.
 #[derive(Debug, Clone)]
@@ -20,6 +37,8 @@ pub(in crate::engine) struct Packed {
     panels: Vec<[f32; WIDTH]>,
     k: usize,
     n: usize,
+    /// Terms that are added up at a time.
+    part: usize,
     level: Level,
 }
 
@@ -64,7 +83,12 @@ impl Packed {
                 row[..width].copy_from_slice(&values[depth * n + start..][..width]);
             }
         }
-        Self { panels, k, n, level: Level::of_this_machine() }
+        Self { panels, k, n, part: PART, level: Level::of_this_machine() }
+    }
+
+    /// Of values that the operator's attributes hold.
+    pub(in crate::engine) fn of_attribute(values: &[f32], (k, n): (usize, usize), transposed: bool) -> Self {
+        Self { part: part_of_unpacked(k, n), ..Self::new(values, (k, n), transposed) }
     }
 
     pub(in crate::engine) fn n(&self) -> usize {
@@ -77,40 +101,97 @@ impl Packed {
 
     /// Writes `rows` (`[m, k]`) times this to `out` (`[m, n]`).
     pub(in crate::engine) fn multiply(&self, rows: &[f32], out: &mut [f32]) {
+        self.combine::<Fused>(rows, out);
+    }
+
+    /// Writes the squares of the distances of `rows` (`[m, k]`) from the columns to `out` (`[m, n]`).
+    pub(in crate::engine) fn distances(&self, rows: &[f32], out: &mut [f32]) {
+        self.combine::<SquaredDifference>(rows, out);
+    }
+
+    fn combine<T: Term>(&self, rows: &[f32], out: &mut [f32]) {
         if self.k == 0 || self.n == 0 {
             out.fill(0.0);
             return;
         }
         match self.level {
-            Level::Base => multiply::<2, 16, false>(self, rows, out),
+            Level::Base => combine::<2, 16, T::Plain>(self, rows, out),
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
             // SAFETY: the level says that this processor has them.
-            Level::Avx2 => unsafe { multiply_avx2(self, rows, out) },
+            Level::Avx2 => unsafe { combine_avx2::<T>(self, rows, out) },
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "code for instructions that not every processor has")]
             // SAFETY: the level says that this processor has them.
-            Level::Avx512 => unsafe { multiply_avx512(self, rows, out) },
+            Level::Avx512 => unsafe { combine_avx512::<T>(self, rows, out) },
         }
+    }
+}
+
+/// What a value and a weight add to a sum.
+trait Term {
+    /// The same where the processor has no fused instruction: it would be a call.
+    type Plain: Term;
+    /// Whether long sums are added up in parts.
+    const IN_PARTS: bool;
+
+    fn added(sum: f32, value: f32, weight: f32) -> f32;
+}
+
+/// The product, rounded once with the sum.
+struct Fused;
+
+impl Term for Fused {
+    type Plain = Product;
+    const IN_PARTS: bool = true;
+
+    #[inline(always)]
+    fn added(sum: f32, value: f32, weight: f32) -> f32 {
+        value.mul_add(weight, sum)
+    }
+}
+
+struct Product;
+
+impl Term for Product {
+    type Plain = Self;
+    const IN_PARTS: bool = true;
+
+    #[inline(always)]
+    fn added(sum: f32, value: f32, weight: f32) -> f32 {
+        sum + value * weight
+    }
+}
+
+struct SquaredDifference;
+
+impl Term for SquaredDifference {
+    type Plain = Self;
+    const IN_PARTS: bool = false;
+
+    #[inline(always)]
+    fn added(sum: f32, value: f32, weight: f32) -> f32 {
+        let difference = value - weight;
+        sum + difference * difference
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn multiply_avx2(packed: &Packed, rows: &[f32], out: &mut [f32]) {
-    multiply::<4, 16, true>(packed, rows, out);
+fn combine_avx2<T: Term>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
+    combine::<4, 16, T>(packed, rows, out);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,fma")]
-fn multiply_avx512(packed: &Packed, rows: &[f32], out: &mut [f32]) {
-    multiply::<4, 32, true>(packed, rows, out);
+fn combine_avx512<T: Term>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
+    combine::<4, 32, T>(packed, rows, out);
 }
 
 /// Tiles of `ROWS` rows, the last one with a row twice if one is missing; then of two, then of one; `COLUMNS` columns at a time.
 /// Each sum is added up from front to back in all of them, so that a row's answer has the same bits alone and in any batch.
 #[inline(always)]
-fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
+fn combine<const ROWS: usize, const COLUMNS: usize, T: Term>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
     let m = rows.len() / k;
     let in_tiles = if 2 < ROWS && m % ROWS == ROWS - 1 { m } else { m / ROWS * ROWS };
@@ -119,50 +200,61 @@ fn multiply<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &P
     let (pairs, single) = rows.split_at((in_pairs - in_tiles) * k);
     let (tiles_out, out) = out.split_at_mut(in_tiles * n);
     let (pairs_out, single_out) = out.split_at_mut((in_pairs - in_tiles) * n);
-    by_panels::<ROWS, COLUMNS, FMA>(packed, tiles, tiles_out);
-    by_panels::<2, COLUMNS, FMA>(packed, pairs, pairs_out);
-    by_panels::<1, COLUMNS, FMA>(packed, single, single_out);
+    by_panels::<ROWS, COLUMNS, T>(packed, tiles, tiles_out);
+    by_panels::<2, COLUMNS, T>(packed, pairs, pairs_out);
+    by_panels::<1, COLUMNS, T>(packed, single, single_out);
 }
 
 #[inline(always)]
-fn by_panels<const ROWS: usize, const COLUMNS: usize, const FMA: bool>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
+fn by_panels<const ROWS: usize, const COLUMNS: usize, T: Term>(packed: &Packed, rows: &[f32], out: &mut [f32]) {
     let (k, n) = (packed.k, packed.n);
     if rows.is_empty() {
         return;
     }
+    let part = if T::IN_PARTS { packed.part } else { k };
     for (start, panel) in (0..n).step_by(WIDTH).zip(packed.panels.chunks_exact(k)) {
         for (rows, out) in rows.chunks(ROWS * k).zip(out.chunks_mut(ROWS * n)) {
             let n_rows = rows.len() / k;
-            // A missing row is the last one again; what comes of it is not written.
-            let tile: [&[f32]; ROWS] = std::array::from_fn(|row| &rows[row.min(n_rows - 1) * k..][..k]);
-            if COLUMNS == WIDTH && WIDTH / 2 < n - start {
-                write(&product::<ROWS, WIDTH, 0, FMA>(tile, panel), out, (start, n));
-            } else {
-                write(&product::<ROWS, HALF, 0, FMA>(tile, panel), out, (start, n));
-                if HALF < n - start {
-                    write(&product::<ROWS, HALF, HALF, FMA>(tile, panel), out, (start + HALF, n));
+            for (depth, panel) in (0..k).step_by(part).zip(panel.chunks(part)) {
+                // A missing row is the last one again; what comes of it is not written.
+                let row = |row: usize| &rows[row.min(n_rows - 1) * k + depth..][..panel.len()];
+                let tile: [&[f32]; ROWS] = std::array::from_fn(row);
+                let is_first = depth == 0;
+                if COLUMNS == WIDTH && WIDTH / 2 < n - start {
+                    write(&sums::<ROWS, WIDTH, 0, T>(tile, panel), out, (start, n), is_first);
+                } else {
+                    write(&sums::<ROWS, HALF, 0, T>(tile, panel), out, (start, n), is_first);
+                    if HALF < n - start {
+                        write(&sums::<ROWS, HALF, HALF, T>(tile, panel), out, (start + HALF, n), is_first);
+                    }
                 }
             }
         }
     }
 }
 
-/// Writes the sums of a tile to the columns from `start` on, as far as there are `n`.
+/// Writes the sums of a tile to the columns from `start` on, as far as there are `n`, or adds them to what is there.
 #[inline(always)]
 fn write<const ROWS: usize, const COLUMNS: usize>(
     sums: &[[f32; COLUMNS]; ROWS],
     out: &mut [f32],
     (start, n): (usize, usize),
+    is_first: bool,
 ) {
     let width = COLUMNS.min(n - start);
     for (sums, out) in sums.iter().zip(out.chunks_exact_mut(n)) {
-        out[start..start + width].copy_from_slice(&sums[..width]);
+        let out = &mut out[start..start + width];
+        if is_first {
+            out.copy_from_slice(&sums[..width]);
+        } else {
+            out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
+        }
     }
 }
 
-/// A tile times the columns of a panel from `FIRST` on.
+/// A tile combined with the columns of a panel from `FIRST` on.
 #[inline(always)]
-fn product<const ROWS: usize, const COLUMNS: usize, const FIRST: usize, const FMA: bool>(
+fn sums<const ROWS: usize, const COLUMNS: usize, const FIRST: usize, T: Term>(
     tile: [&[f32]; ROWS],
     panel: &[[f32; WIDTH]],
 ) -> [[f32; COLUMNS]; ROWS] {
@@ -171,10 +263,8 @@ fn product<const ROWS: usize, const COLUMNS: usize, const FIRST: usize, const FM
     for (depth, weights) in panel.iter().enumerate() {
         for row in 0..ROWS {
             for column in 0..COLUMNS {
-                let (value, weight) = (tile[row][depth], weights[FIRST + column]);
                 let sum = &mut sums[row][column];
-                // Without the instruction, the fused form would be a call.
-                *sum = if FMA { value.mul_add(weight, *sum) } else { *sum + value * weight };
+                *sum = T::added(*sum, tile[row][depth], weights[FIRST + column]);
             }
         }
     }
@@ -187,7 +277,9 @@ mod tests {
 
     #[test]
     fn every_form_agrees_with_the_plain_sum() {
-        for (m, k, n) in [(1, 1, 1), (1, 7, 33), (5, 100, 10), (9, 64, 32), (4, 3, 70), (19, 40, 300), (2, 0, 3)] {
+        for (m, k, n) in
+            [(1, 1, 1), (1, 7, 33), (5, 100, 10), (9, 64, 32), (4, 3, 70), (19, 40, 300), (6, 600, 40), (2, 0, 3)]
+        {
             let value = |seed: usize| f32::from(u8::try_from(seed * 37 % 101).unwrap()) / 50.0 - 1.0;
             let a: Vec<f32> = (0..m * k).map(value).collect();
             let b: Vec<f32> = (0..k * n).map(|place| value(place + 13)).collect();
@@ -202,9 +294,14 @@ mod tests {
                     packed.multiply(row, &mut alone);
                     assert!(alone.iter().zip(together).all(|(a, b)| a.to_bits() == b.to_bits()), "{m} {k} {n}");
                 }
-                for (place, got) in out.iter().enumerate() {
-                    let want: f32 = (0..k).map(|at| a[place / n * k + at] * b[at * n + place % n]).sum();
-                    assert!((want - got).abs() < 1e-4, "{m} {k} {n}: {want} {got} ({:?})", packed.level);
+                let mut squares = vec![f32::NAN; m * n];
+                packed.distances(&a, &mut squares);
+                for (place, (got, square)) in out.iter().zip(&squares).enumerate() {
+                    let pairs = || (0..k).map(|at| (a[place / n * k + at], b[at * n + place % n]));
+                    let want: f32 = pairs().map(|(a, b)| a * b).sum();
+                    assert!((want - got).abs() < 2e-4, "{m} {k} {n}: {want} {got} ({:?})", packed.level);
+                    let want = pairs().fold(0.0_f32, |sum, (a, b)| sum + (a - b) * (a - b));
+                    assert_eq!(want.to_bits(), square.to_bits(), "{m} {k} {n} ({:?})", packed.level);
                 }
             }
         }

@@ -10,9 +10,11 @@
 mod describe;
 mod engines;
 mod error;
+mod functions;
 mod gemm;
 mod kernel;
 mod limits;
+mod logistic;
 mod maps;
 mod native;
 pub mod onnx;

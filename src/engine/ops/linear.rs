@@ -10,21 +10,11 @@ use crate::tensor::{Data, Dtype};
 /// `x * coefficients + intercepts`: `n_targets` scores from `n_features` values a row.
 #[derive(Debug)]
 struct Linear {
-    coefficients: Coefficients,
+    /// `[n_features, n_targets]`.
+    coefficients: Packed,
     intercepts: Vec<f32>,
     n_features: usize,
 }
-
-#[derive(Debug)]
-enum Coefficients {
-    /// Of one score.
-    One(Vec<f32>),
-    /// `[n_features, n_targets]`.
-    Many(Packed),
-}
-
-/// Partial sums of a dot product, side by side.
-const LANES: usize = 8;
 
 impl Linear {
     fn read(attributes: Attributes<'_>, n_targets: usize) -> Result<Self, OpError> {
@@ -38,10 +28,7 @@ impl Linear {
             return OpError::bad(format!("{} coefficients for {n_targets} scores", coefficients.len()));
         }
         let n_features = coefficients.len() / n_targets;
-        let coefficients = match n_targets {
-            1 => Coefficients::One(coefficients.to_vec()),
-            _ => Coefficients::Many(Packed::new(coefficients, (n_features, n_targets), true)),
-        };
+        let coefficients = Packed::of_attribute(coefficients, (n_features, n_targets), true);
         Ok(Self { coefficients, intercepts, n_features })
     }
 
@@ -69,33 +56,13 @@ impl Linear {
 
     /// The scores of `rows`, `[n_rows, n_targets]`.
     fn scores(&self, rows: &[f32]) -> Vec<f32> {
-        match &self.coefficients {
-            Coefficients::One(coefficients) => {
-                rows.chunks_exact(self.n_features).map(|row| dot(row, coefficients) + self.intercepts[0]).collect()
-            }
-            Coefficients::Many(packed) => {
-                let mut scores = vec![0.0; rows.len() / self.n_features * self.n_targets()];
-                packed.multiply(rows, &mut scores);
-                for scores in scores.chunks_exact_mut(self.n_targets()) {
-                    scores.iter_mut().zip(&self.intercepts).for_each(|(score, intercept)| *score += intercept);
-                }
-                scores
-            }
+        let mut scores = vec![0.0; rows.len() / self.n_features * self.n_targets()];
+        self.coefficients.multiply(rows, &mut scores);
+        for scores in scores.chunks_exact_mut(self.n_targets()) {
+            scores.iter_mut().zip(&self.intercepts).for_each(|(score, intercept)| *score += intercept);
         }
+        scores
     }
-}
-
-/// The sum of the products, in partial sums that the processor adds up side by side.
-pub(in crate::engine) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; LANES];
-    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
 
 /// LinearClassifier.
@@ -133,12 +100,14 @@ impl Classifier {
             };
             return (classes, scores.into_iter().flat_map(both).collect());
         }
-        let classes = scores.chunks_exact_mut(self.labels.len()).map(|scores| {
-            let best = largest(scores);
-            self.post.apply(scores);
-            best
-        });
-        (classes.collect(), scores)
+        let classes = scores.chunks_exact(self.labels.len()).map(largest).collect();
+        if self.post == PostTransform::Logistic {
+            // Not the transform's own, as onnxruntime has it.
+            crate::engine::logistic::logistic(&mut scores);
+        } else {
+            scores.chunks_exact_mut(self.labels.len()).for_each(|scores| self.post.apply(scores));
+        }
+        (classes, scores)
     }
 }
 

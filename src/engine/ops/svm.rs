@@ -2,8 +2,8 @@
 
 use super::attributes::Attributes;
 use super::labels::Labels;
-use super::linear::dot;
 use super::post::PostTransform;
+use crate::engine::gemm::Packed;
 use crate::engine::kernel::{Args, Dim, Fact, Kernel, OpError, Outputs, as_f32, rows_of, tensor};
 use crate::tensor::{Data, Dtype, Tensor};
 
@@ -32,35 +32,47 @@ impl Likeness {
         }
     }
 
-    fn of(self, a: &[f32], b: &[f32]) -> f32 {
+    /// From a product of two rows, or from the square of their distance.
+    fn of(self, found: f32) -> f32 {
         match self {
-            Self::Linear => dot(a, b),
-            Self::Poly { gamma, coef0, degree } => (gamma * dot(a, b) + coef0).powf(degree),
-            Self::Rbf { gamma } => (-gamma * distance(a, b)).exp(),
-            Self::Sigmoid { gamma, coef0 } => (gamma * dot(a, b) + coef0).tanh(),
+            Self::Linear => found,
+            Self::Poly { gamma, coef0, degree } => {
+                let value = gamma.mul_add(found, coef0);
+                match degree {
+                    2.0 => value * value,
+                    3.0 => value * value * value,
+                    _ => value.powf(degree),
+                }
+            }
+            Self::Rbf { gamma } => (-gamma * found).exp(),
+            Self::Sigmoid { gamma, coef0 } => gamma.mul_add(found, coef0).tanh(),
         }
     }
 }
 
-/// The sum of the squares of the differences.
-fn distance(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0_f32; 8];
-    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..8 {
-            let difference = a[lane] - b[lane];
-            sums[lane] += difference * difference;
+/// The sum of the products, each rounded before it is added, in partial sums that the processor adds up side by side. It is the
+/// small difference of large numbers as a rule, so that it needs the digits.
+fn weighed(weights: &[f32], values: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0_f64; LANES];
+    let ((w_chunks, w_rest), (v_chunks, v_rest)) = (weights.as_chunks::<LANES>(), values.as_chunks::<LANES>());
+    for (weights, values) in w_chunks.iter().zip(v_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(weights[lane] * values[lane]);
         }
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| (a - b) * (a - b)).sum();
-    sums.iter().sum::<f32>() + rest
+    let rest: f64 = w_rest.iter().zip(v_rest).map(|(weight, value)| f64::from(weight * value)).sum();
+    sums.iter().sum::<f64>() + rest
 }
+
+/// Rows that are compared at once.
+const ROWS: usize = 16;
 
 /// The rows to compare with, or the coefficients of a linear model.
 #[derive(Debug)]
 struct Vectors {
-    /// `[n_vectors, n_features]`.
-    values: Vec<f32>,
+    /// `[n_features, n_vectors]`.
+    values: Packed,
     n_vectors: usize,
     n_features: usize,
     likeness: Likeness,
@@ -71,7 +83,9 @@ impl Vectors {
         if n_vectors == 0 || values.is_empty() || !values.len().is_multiple_of(n_vectors) {
             return OpError::bad(format!("{} values for {n_vectors} vectors", values.len()));
         }
-        Ok(Self { values: values.to_vec(), n_vectors, n_features: values.len() / n_vectors, likeness })
+        let n_features = values.len() / n_vectors;
+        let values = Packed::of_attribute(values, (n_features, n_vectors), true);
+        Ok(Self { values, n_vectors, n_features, likeness })
     }
 
     fn check(&self, what: &str, input: &Fact) -> Result<(), OpError> {
@@ -91,10 +105,20 @@ impl Vectors {
         }
     }
 
-    /// How near `row` is to each vector.
-    fn compare(&self, row: &[f32], found: &mut Vec<f32>) {
-        found.clear();
-        found.extend(self.values.chunks_exact(self.n_features).map(|vector| self.likeness.of(row, vector)));
+    /// Has `take` look at how near some rows are to each vector, `[.., n_vectors]`, until all have been.
+    fn compare(&self, rows: &[f32], mut take: impl FnMut(&[f32])) {
+        let mut found = vec![0.0; ROWS.min(rows.len() / self.n_features) * self.n_vectors];
+        for rows in rows.chunks(ROWS * self.n_features) {
+            let found = &mut found[..rows.len() / self.n_features * self.n_vectors];
+            match self.likeness {
+                Likeness::Rbf { .. } => self.values.distances(rows, found),
+                Likeness::Linear | Likeness::Poly { .. } | Likeness::Sigmoid { .. } => {
+                    self.values.multiply(rows, found)
+                }
+            }
+            found.iter_mut().for_each(|value| *value = self.likeness.of(*value));
+            take(found);
+        }
     }
 }
 
@@ -239,10 +263,11 @@ impl Classifier {
                 let sum = |class: usize, other: usize| {
                     let range = starts[class]..starts[class + 1];
                     let weights = &coefficients[other * n_vectors..][range.clone()];
-                    dot(weights, &likeness[range])
+                    weighed(weights, &likeness[range])
                 };
-                let score = sum(i, j - 1) + sum(j, i) + rho.next().copied().unwrap_or_default();
-                scores.push(score);
+                let score = sum(i, j - 1) + sum(j, i) + f64::from(rho.next().copied().unwrap_or_default());
+                #[expect(clippy::cast_possible_truncation, reason = "scores are of single precision")]
+                scores.push(score as f32);
                 votes[if 0.0 < score { i } else { j }] += 1.0;
             }
         }
@@ -359,13 +384,12 @@ impl Kernel for Classifier {
         let input = args.get(0)?;
         let n_rows = self.vectors.check_run(input)?;
         let shape = vec![n_rows, self.n_scores()];
-        let (values, mut likeness) = (as_f32(input)?, Vec::with_capacity(self.vectors.n_vectors));
         let mut scores = Vec::with_capacity(args.room_for(&shape)?);
         let mut classes = Vec::with_capacity(n_rows);
-        for row in values.chunks_exact(self.vectors.n_features) {
-            self.vectors.compare(row, &mut likeness);
-            classes.push(self.finish(&likeness, &mut scores));
-        }
+        self.vectors.compare(&as_f32(input)?, |likeness| {
+            let rows = likeness.chunks_exact(self.vectors.n_vectors);
+            classes.extend(rows.map(|likeness| self.finish(likeness, &mut scores)));
+        });
         Ok(Outputs::Two(self.labels.pick(&classes), tensor(shape, Data::Fp32(scores))?))
     }
 }
@@ -374,8 +398,8 @@ impl Kernel for Classifier {
 #[derive(Debug)]
 pub(in crate::engine) struct Regressor {
     vectors: Vectors,
-    /// One a vector; a linear model has its one vector once.
-    coefficients: Vec<f32>,
+    /// `[n_vectors, 1]`; a linear model has its one vector once.
+    coefficients: Packed,
     rho: f32,
     one_class: bool,
 }
@@ -398,6 +422,7 @@ impl Regressor {
             return OpError::bad(format!("{} coefficients for {} vectors", coefficients.len(), vectors.n_vectors));
         }
         let [rho] = *attributes.floats("rho")? else { return OpError::bad("rho: expected one value") };
+        let coefficients = Packed::of_attribute(&coefficients, (vectors.n_vectors, 1), false);
         let one_class = attributes.int("one_class")?.unwrap_or(0) != 0;
         Ok(Self { vectors, coefficients, rho, one_class })
     }
@@ -416,17 +441,17 @@ impl Kernel for Regressor {
     fn run(&self, args: &mut Args<'_, '_>) -> Result<Outputs, String> {
         let input = args.get(0)?;
         let n_rows = self.vectors.check_run(input)?;
-        let (values, mut likeness) = (as_f32(input)?, Vec::with_capacity(self.vectors.n_vectors));
-        let score = |row: &[f32]| {
-            self.vectors.compare(row, &mut likeness);
-            let sum = dot(&self.coefficients, &likeness) + self.rho;
-            match self.one_class {
-                false => sum,
-                true if 0.0 < sum => 1.0,
-                true => -1.0,
-            }
-        };
-        let scores = values.chunks_exact(self.vectors.n_features).map(score).collect();
+        let mut scores = Vec::with_capacity(n_rows);
+        self.vectors.compare(&as_f32(input)?, |likeness| {
+            let mut sums = [0.0; ROWS];
+            let sums = &mut sums[..likeness.len() / self.vectors.n_vectors];
+            self.coefficients.multiply(likeness, sums);
+            scores.extend(sums.iter().map(|sum| match (self.one_class, sum + self.rho) {
+                (false, score) => score,
+                (true, score) if 0.0 < score => 1.0,
+                (true, _) => -1.0,
+            }));
+        });
         Ok(Outputs::One(tensor(vec![n_rows, 1], Data::Fp32(scores))?))
     }
 }

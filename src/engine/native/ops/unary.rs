@@ -10,13 +10,25 @@ fn floats(
     single: impl Fn(f32) -> f32 + Send + Sync + 'static,
     double: impl Fn(f64) -> f64 + Send + Sync + 'static,
 ) -> Result<Built, OpError> {
+    all_floats(
+        node,
+        move |values| values.iter_mut().for_each(|value| *value = single(*value)),
+        move |values| values.iter_mut().for_each(|value| *value = double(*value)),
+    )
+}
+
+fn all_floats(
+    node: &Node<'_>,
+    single: impl Fn(&mut [f32]) + Send + Sync + 'static,
+    double: impl Fn(&mut [f64]) + Send + Sync + 'static,
+) -> Result<Built, OpError> {
     node.arity(1, 1)?;
     let dtype = node.takes(0, &[Dtype::Fp32, Dtype::Fp64])?;
     Built::one(node.fact(0)?.like(dtype), move |args| {
         in_place(args, |data| {
             match data {
-                Data::Fp32(values) => values.iter_mut().for_each(|value| *value = single(*value)),
-                Data::Fp64(values) => values.iter_mut().for_each(|value| *value = double(*value)),
+                Data::Fp32(values) => single(values),
+                Data::Fp64(values) => double(values),
                 other => return Err(format!("unexpected {}", other.dtype())),
             }
             Ok(())
@@ -104,7 +116,9 @@ pub(in crate::engine::native) fn relu(node: &Node<'_>) -> Result<Built, OpError>
 }
 
 pub(in crate::engine::native) fn sigmoid(node: &Node<'_>) -> Result<Built, OpError> {
-    floats(node, |x| 1.0 / (1.0 + (-x).exp()), |x| 1.0 / (1.0 + (-x).exp()))
+    all_floats(node, crate::engine::logistic::logistic, |values| {
+        values.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()))
+    })
 }
 
 /// The functions that have neither attributes nor a case to tell apart.
