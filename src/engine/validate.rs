@@ -25,9 +25,6 @@ pub(super) fn model<'a>(model: &'a ModelProto, limits: &Limits) -> Result<(&'a G
     if graph.node.is_empty() || graph.output.is_empty() {
         return Err(EngineError::invalid("graph", "expected at least one node and one output, got none"));
     }
-    if !model.functions.is_empty() {
-        return Err(EngineError::Unsupported("functions inside the model".to_owned()));
-    }
     let mut checker = Checker { limits, n_nodes: 0, has_opset: opset > 0 };
     checker.graph(graph, &[], "graph")?;
     Ok((graph, opset))
