@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::maps::{self, Tables};
 use super::onnx::{DataType, DimensionValue, GraphProto, ModelProto, NodeProto, TypeValue, ValueInfoProto};
-use super::{EngineError, Limits, validate};
+use super::{EngineError, Limits, functions, validate};
 use crate::model::{Feature, FeatureKind, Head, Signature, Task, TensorSpec};
 use crate::tensor::Dtype;
 
@@ -72,6 +72,7 @@ pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<Decoded, EngineErr
         return Err(EngineError::NotOnnx("the file is empty".to_owned()));
     }
     let mut proto = ModelProto::decode(model).map_err(|error| EngineError::NotOnnx(error.to_string()))?;
+    let has_functions = functions::inline(&mut proto, limits)?;
     let tables = maps::lower(&mut proto, limits)?;
     let (graph, opset) = validate::model(&proto, limits)?;
     let metadata = proto.metadata_props.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
@@ -87,7 +88,7 @@ pub(super) fn decode(model: &[u8], limits: &Limits) -> Result<Decoded, EngineErr
     let producer = format!("{} {}", proto.producer_name, proto.producer_version).trim().to_owned();
     let n_nodes = graph.node.len();
     let described = Graph { signature, opset, metadata, task, producer, n_nodes, is_quantized, uses_ml };
-    Ok(Decoded { proto, is_rewritten: !tables.is_empty(), described })
+    Ok(Decoded { proto, is_rewritten: has_functions || !tables.is_empty(), described })
 }
 
 fn signature(
@@ -103,9 +104,19 @@ fn signature(
     }
     let writers: HashMap<&str, &NodeProto> =
         graph.node.iter().flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node))).collect();
+    let computed = computed(graph, &initialized);
     let mut outputs = Vec::with_capacity(graph.output.len());
     for value in &graph.output {
-        outputs.push(output(value, writers.get(value.name.as_str()).copied())?);
+        let mut spec = output(value, writers.get(value.name.as_str()).copied())?;
+        // Exporters declare a size for the rows now and then, mostly 1, that does not hold.
+        let is_elsewhere = 1 < spec.shape.len()
+            && spec.shape[0].is_some_and(|size| 1 < size)
+            && spec.shape[1..].contains(&None)
+            && has_free_rows(graph);
+        if computed.contains(value.name.as_str()) && !is_elsewhere {
+            spec.shape[0] = None;
+        }
+        outputs.push(spec);
     }
     let maps = tables.iter().filter(|(_, keys)| keys.is_some()).map(|(name, _)| name.clone()).collect();
     let mut signature = Signature { inputs, outputs, features: Vec::new(), classes: classes(graph), maps };
@@ -122,18 +133,39 @@ fn signature(
     Ok(signature)
 }
 
+/// The values that are computed from the graph's inputs.
+fn computed<'a>(graph: &'a GraphProto, initialized: &HashSet<&str>) -> HashSet<&'a str> {
+    let inputs = graph.input.iter().map(|input| input.name.as_str()).filter(|name| !initialized.contains(name));
+    let mut computed: HashSet<&str> = inputs.collect();
+    for node in &graph.node {
+        // What a graph inside reads is not looked into.
+        let has_graph = node.attribute.iter().any(|attribute| attribute.g.is_some() || !attribute.graphs.is_empty());
+        if has_graph || node.input.iter().any(|name| computed.contains(name.as_str())) {
+            computed.extend(node.output.iter().map(String::as_str));
+        }
+    }
+    computed
+}
+
+/// Whether the inputs take any number of rows by their declared shapes.
+fn has_free_rows(graph: &GraphProto) -> bool {
+    let declared = graph.input.iter().map(|input| tensor_spec(input).ok().flatten());
+    declared.flatten().all(|spec| spec.shape.first().is_none_or(Option::is_none))
+}
+
 fn place(role: &str, name: &str) -> String {
     format!("graph, {role} {}", validate::shown(name))
 }
 
 fn input(value: &ValueInfoProto) -> Result<TensorSpec, EngineError> {
     let place = place("input", &value.name);
-    let Some(spec) = tensor_spec(value)? else {
+    let Some(mut spec) = tensor_spec(value)? else {
         return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor or a map")));
     };
-    if spec.shape.is_empty() {
+    let Some(rows) = spec.shape.first_mut() else {
         return Err(EngineError::Unsupported(format!("{place}: a shape without a row axis")));
-    }
+    };
+    *rows = None;
     Ok(spec)
 }
 
@@ -159,9 +191,12 @@ fn tensor_spec(value: &ValueInfoProto) -> Result<Option<TensorSpec>, EngineError
     };
     let dims = tensor.shape.as_ref().map_or(&[][..], |shape| &shape.dim);
     let mut shape = Vec::with_capacity(dims.len());
-    for (axis, dim) in dims.iter().enumerate() {
+    for dim in dims {
         shape.push(match &dim.value {
-            Some(DimensionValue::Value(size)) if axis > 0 => usize::try_from(*size).ok(),
+            // Older exporters write 0 for what may vary.
+            Some(DimensionValue::Value(size)) => {
+                usize::try_from(*size).ok().filter(|&size| size > 0 || !shape.is_empty())
+            }
             _ => None,
         });
     }

@@ -61,6 +61,18 @@ pub enum EngineError {
     /// The run failed.
     #[error("the model failed on this input: {0}")]
     Run(String),
+    /// What is to be told of each row does not come once a row.
+    #[error(
+        "output {output:?}: expected {n_rows} rows as the input has, got shape {got:?}; export the model so that it answers row by row"
+    )]
+    Rows {
+        /// The output.
+        output: String,
+        /// Rows of the input.
+        n_rows: usize,
+        /// The output's shape.
+        got: Vec<usize>,
+    },
     /// There was not as much memory as the model asked for.
     #[error("the model asked for more memory than there is: {0}")]
     OutOfMemory(String),
@@ -79,7 +91,7 @@ impl EngineError {
     pub fn public_message(&self) -> String {
         match self {
             Self::Inputs { .. } => self.to_string(),
-            Self::Run(_) | Self::OutOfMemory(_) => "the model failed on this input".to_owned(),
+            Self::Run(_) | Self::Rows { .. } | Self::OutOfMemory(_) => "the model failed on this input".to_owned(),
             Self::Panicked(_) => "the model failed on this input (internal)".to_owned(),
             Self::NotOnnx(_)
             | Self::Invalid { .. }

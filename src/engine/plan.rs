@@ -9,7 +9,7 @@ use prost::Message;
 use super::describe::{self, Decoded};
 use super::engines::{self, Engaged, EngineChoice, Loaded, Runnable, Source};
 use super::{EngineError, Engines, Graph, Limits};
-use crate::model::{Signature, Task, TensorSpec};
+use crate::model::{Head, Signature, Task, TensorSpec};
 use crate::tensor::Tensor;
 
 /// A model ready to run. Any number of threads may run it at once; they share nothing but the weights.
@@ -22,6 +22,8 @@ pub struct Plan {
     runnable: Box<dyn Runnable>,
     /// Whether the graph takes one row a call, and so rows are run one by one.
     row_by_row: bool,
+    /// The outputs that carry the prediction, by position.
+    predictions: Vec<usize>,
     engaged: Engaged,
 }
 
@@ -117,11 +119,12 @@ impl Plan {
     }
 
     /// Runs the model on `inputs`, in the order of the signature, each `[n_rows, ...]`. Gives the outputs in the order of
-    /// the signature, of its types and ranks.
+    /// the signature and of its types; those that carry the prediction are of its ranks and have a row a row of input, others may
+    /// be of any shape (what a detector finds, for example).
     ///
     /// # Errors
     /// [`EngineError::Inputs`] where an input does not fit the signature, [`EngineError::Run`] where the model fails on the
-    /// values, [`EngineError::Panicked`] where a library panics on them. The plan stays as good as before.
+    /// values, [`EngineError::Rows`] where a prediction does not come a row, [`EngineError::Panicked`] where a library panics on them. The plan stays as good as before.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let n_rows = self.check(inputs)?;
         guarded(|| {
@@ -133,7 +136,7 @@ impl Plan {
                 let inputs: Vec<_> = inputs.iter().map(|input| input.slice_rows(row..row + 1)).collect();
                 parts.push(self.run_rows(&inputs, 1)?);
             }
-            (0..self.signature.outputs.len()).map(|output| joined(&parts, output)).collect()
+            self.signature.outputs.iter().enumerate().map(|(index, spec)| joined(&parts, index, spec)).collect()
         })
     }
 
@@ -158,8 +161,13 @@ impl Plan {
     }
 
     fn run_rows(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, EngineError> {
-        let outputs = self.runnable.run(inputs)?.into_iter().zip(&self.signature.outputs);
-        outputs.map(|(output, spec)| fitted(output, spec, n_rows)).collect()
+        let outputs = self.runnable.run(inputs)?.into_iter().zip(&self.signature.outputs).enumerate();
+        let fitted = |(index, (output, spec)): (usize, (Tensor, &TensorSpec))| match fitted(output, spec, n_rows)? {
+            Ok(output) => Ok(output),
+            Err(output) if self.predictions.contains(&index) => Err(rows(spec, n_rows, &output)),
+            Err(output) => Ok(output),
+        };
+        outputs.map(fitted).collect()
     }
 }
 
@@ -178,18 +186,26 @@ fn text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
 }
 
-fn joined(parts: &[Vec<Tensor>], output: usize) -> Result<Tensor, EngineError> {
-    let parts: Vec<_> = parts.iter().map(|part| &part[output]).collect();
-    Tensor::concat_rows(&parts).map_err(|error| EngineError::Run(error.to_string()))
+fn rows(spec: &TensorSpec, n_rows: usize, got: &Tensor) -> EngineError {
+    EngineError::Rows { output: spec.name.clone(), n_rows, got: got.shape().to_vec() }
 }
 
-/// The output as the signature has it. Exporters declare shapes wrongly (`[1]` for a label a row), so only axes of size 1 are
-/// added or taken away; the row axis must hold the rows that came.
-fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, EngineError> {
-    if output.shape().len() == spec.shape.len() && output.shape().first() == Some(&n_rows) {
-        return Ok(output);
+fn joined(parts: &[Vec<Tensor>], output: usize, spec: &TensorSpec) -> Result<Tensor, EngineError> {
+    let parts: Vec<_> = parts.iter().map(|part| &part[output]).collect();
+    match parts.iter().find(|part| part.n_rows() != 1) {
+        // It says the same of any rows.
+        Some(same) if spec.row_axis().is_none() => Ok((**same).clone()),
+        Some(other) => Err(rows(spec, 1, other)),
+        None => Tensor::concat_rows(&parts).map_err(|error| EngineError::Run(error.to_string())),
     }
-    let failed = |problem: String| EngineError::Run(format!("output {:?}: {problem}", spec.name));
+}
+
+/// The output as the signature has it, or as it came where it has no row a row of input. Exporters declare shapes wrongly (`[1]`
+/// for a label a row), so only axes of size 1 are added or taken away.
+fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Result<Tensor, Tensor>, EngineError> {
+    if !spec.follows_rows() || (output.shape().len() == spec.shape.len() && output.shape().first() == Some(&n_rows)) {
+        return Ok(Ok(output));
+    }
     let mut shape = output.shape().to_vec();
     // One value a row is one value a row, on whichever axis an exporter has put the rows (`[1, n_rows]`).
     if output.data().len() == n_rows && shape.contains(&n_rows) {
@@ -202,10 +218,9 @@ fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, En
         shape.push(1);
     }
     if shape.len() != spec.shape.len() || shape.first() != Some(&n_rows) {
-        let got = output.shape();
-        return Err(failed(format!("expected {} axes, the first of {n_rows} rows, got {got:?}", spec.shape.len())));
+        return Ok(Err(output));
     }
-    output.reshaped(shape).map_err(|error| failed(error.to_string()))
+    output.reshaped(shape).map(Ok).map_err(|error| EngineError::Run(format!("output {:?}: {error}", spec.name)))
 }
 
 fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, engines: &Engines) -> Result<Plan, EngineError> {
@@ -222,11 +237,23 @@ fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, engines: 
     let (Loaded { runnable, row_by_row, shapes }, engaged) = engines::load(&source, engine)?;
     let mut signature = given.unwrap_or(&described.signature).clone();
     signature.maps.clone_from(&described.signature.maps);
-    for (spec, found) in signature.outputs.iter_mut().zip(&shapes) {
-        refine(spec, found.as_deref().unwrap_or_default());
+    for rows in signature.inputs.iter_mut().filter_map(|spec| spec.shape.first_mut()) {
+        *rows = None;
+    }
+    for ((spec, found), declared) in signature.outputs.iter_mut().zip(&shapes).zip(&described.signature.outputs) {
+        if declared.follows_rows() {
+            refine(spec, found.as_deref().unwrap_or_default());
+        } else {
+            spec.shape.clone_from(&declared.shape);
+        }
     }
     let Graph { task, opset, is_quantized, uses_ml, .. } = described;
-    Ok(Plan { signature, task, opset, is_quantized, uses_ml, runnable, row_by_row, engaged })
+    let predictions = match signature.head() {
+        Head::Classes { label, probabilities } => label.into_iter().chain(probabilities).collect(),
+        Head::Value { output } => vec![output],
+        Head::Raw => Vec::new(),
+    };
+    Ok(Plan { signature, task, opset, is_quantized, uses_ml, runnable, row_by_row, predictions, engaged })
 }
 
 /// Puts what the engine found out in the place of what the file declares.

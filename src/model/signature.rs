@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensor::{Data, Dtype, NamedTensor, Tensor, join_rows};
 
-/// Name, type and shape of one input or output. `None` in the shape is a dimension that may vary; axis 0 is the row axis.
+/// Name, type and shape of one input or output. `None` in the shape is a dimension that may vary; axis 0 is the row axis, but for an
+/// output whose first size is fixed: its rows are on another axis, or it says the same of any rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorSpec {
@@ -14,7 +15,7 @@ pub struct TensorSpec {
     pub name: String,
     /// The element type.
     pub datatype: Dtype,
-    /// The sizes, rows first; `null` may vary.
+    /// The sizes, rows first (`null`, as all that may vary); an output whose first size is a number does not follow the rows.
     pub shape: Vec<Option<usize>>,
 }
 
@@ -29,6 +30,16 @@ impl TensorSpec {
         self.shape.len() == shape.len() && self.shape.iter().zip(shape).enumerate().all(fits)
     }
 
+    /// Whether axis 0 is the row axis.
+    pub fn follows_rows(&self) -> bool {
+        self.shape.first().is_none_or(Option::is_none)
+    }
+
+    /// The row axis of an output; `None` where it says the same of any rows.
+    pub fn row_axis(&self) -> Option<usize> {
+        if self.shape.is_empty() { Some(0) } else { self.shape.iter().position(Option::is_none) }
+    }
+
     /// Values in one row, where every dimension behind the row axis is fixed.
     pub fn row_len(&self) -> Option<usize> {
         self.shape.iter().skip(1).try_fold(1_usize, |product, dim| product.checked_mul((*dim)?))
@@ -36,11 +47,8 @@ impl TensorSpec {
 
     /// The shape as the Open Inference Protocol writes it: -1 may vary, and so may the rows.
     pub fn wire_shape(&self) -> Vec<i64> {
-        let size = |(index, dim): (usize, &Option<usize>)| match dim {
-            Some(size) if index > 0 => i64::try_from(*size).unwrap_or(i64::MAX),
-            _ => -1,
-        };
-        self.shape.iter().enumerate().map(size).collect()
+        let size = |dim: &Option<usize>| dim.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
+        self.shape.iter().map(size).collect()
     }
 }
 
@@ -223,9 +231,10 @@ impl Signature {
     /// Which outputs carry the prediction.
     pub fn head(&self) -> Head {
         let is_label = |spec: &TensorSpec| {
-            !spec.datatype.is_float() && spec.datatype != Dtype::Bool && spec.row_len().is_none_or(|len| len == 1)
+            let is_discrete = !spec.datatype.is_float() && spec.datatype != Dtype::Bool;
+            is_discrete && spec.follows_rows() && spec.row_len().is_none_or(|len| len == 1)
         };
-        let is_wide = |spec: &TensorSpec| spec.datatype.is_float() && spec.shape.len() == 2;
+        let is_wide = |spec: &TensorSpec| spec.datatype.is_float() && spec.shape.len() == 2 && spec.follows_rows();
         if !self.classes.is_empty() {
             let label = self.outputs.iter().position(is_label);
             let classes = Some(self.classes.len());
@@ -236,7 +245,9 @@ impl Signature {
             }
         }
         match self.outputs.as_slice() {
-            [only] if only.datatype.is_float() && only.row_len() == Some(1) => Head::Value { output: 0 },
+            [only] if only.datatype.is_float() && only.follows_rows() && only.row_len() == Some(1) => {
+                Head::Value { output: 0 }
+            }
             _ => Head::Raw,
         }
     }

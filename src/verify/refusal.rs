@@ -110,6 +110,7 @@ impl Refusal {
                 error @ (EngineError::Library(_)
                 | EngineError::Load(_)
                 | EngineError::Run(_)
+                | EngineError::Rows { .. }
                 | EngineError::Panicked(_)),
             ) => Some(error.to_string()),
             Self::Golden(mismatch) => Some(mismatch.to_string()),

@@ -78,6 +78,37 @@ async fn a_model_of_maps_is_asked_with_objects_of_keys_in_batches() {
     server.stop().await;
 }
 
+/// The names of the classes beside each answer, and probabilities by target: neither has the rows on its first axis.
+#[tokio::test]
+async fn outputs_that_do_not_follow_the_rows_come_whole_or_by_their_own_row_axis() {
+    let registry = TestRegistry::empty().with_case("named", 1, "sk_class_labels");
+    let server = registry.with_case("targets", 1, "sk_rf_three_targets").serve().await;
+    let rows = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]];
+    let instances = json!({ "instances": rows }).to_string();
+    let tensor = json!({ "name": "X", "datatype": "FP32", "shape": [2, 4], "data": rows });
+    let tensors = json!({ "inputs": [tensor] }).to_string();
+    let names = json!(["setosa", "versicolor", "virginica"]);
+
+    let (_, answer) = body(server.post("/v1/models/named:predict", instances.clone()).await).await;
+    assert_eq!(answer["predictions"][1]["label"], "virginica", "{answer}");
+    let (_, answer) = body(server.post("/v2/models/named/infer", tensors.clone()).await).await;
+    let output = answer["outputs"].as_array().unwrap().iter().find(|output| output["name"] == "class_labels").unwrap();
+    assert_eq!((&output["shape"], &output["data"]), (&json!([3]), &names));
+
+    let (_, metadata) = body(server.get("/v2/models/targets").await).await;
+    assert_eq!(metadata["outputs"][1]["shape"], json!([3, -1, 3]), "{metadata}");
+    let (_, whole) = body(server.post("/v2/models/targets/infer", tensors).await).await;
+    assert_eq!(whole["outputs"][1]["shape"], json!([3, 2, 3]), "{whole}");
+    let (_, by_row) = body(server.post("/v1/models/targets:predict", instances).await).await;
+    let data = whole["outputs"][1]["data"].as_array().unwrap();
+    for (row, prediction) in by_row["predictions"].as_array().unwrap().iter().enumerate() {
+        let of_target = |target: usize| data[(target * 2 + row) * 3..][..3].to_vec();
+        let expected: Vec<_> = (0..3).map(of_target).collect();
+        assert_eq!(prediction["probabilities"], json!(expected), "{by_row}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn no_method_of_an_admin_route_answers_without_the_token() {
     let server = iris().await;

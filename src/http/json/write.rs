@@ -59,31 +59,37 @@ pub(in crate::http) struct Nested<'a> {
     data: &'a Data,
     dims: &'a [usize],
     start: usize,
+    /// The one place of an axis that is wanted.
+    row: Option<(usize, usize)>,
 }
 
 impl<'a> Nested<'a> {
     /// The whole tensor.
     pub(in crate::http) fn whole(tensor: &'a Tensor) -> Self {
-        Self { data: tensor.data(), dims: tensor.shape(), start: 0 }
+        Self { data: tensor.data(), dims: tensor.shape(), start: 0, row: None }
     }
 
-    /// Row `row`: a bare value where rows have no further axes. `null` beyond the end.
-    pub(in crate::http) fn row(tensor: &'a Tensor, row: usize) -> Self {
-        let dims = tensor.shape().get(1..).unwrap_or_default();
-        Self { data: tensor.data(), dims, start: row.saturating_mul(tensor.row_len()) }
+    /// Row `row` of the rows on `axis`: a bare value where rows have no further axes. `null` beyond the end.
+    pub(in crate::http) fn row(tensor: &'a Tensor, axis: usize, row: usize) -> Self {
+        Self { row: Some((axis, row)), ..Self::whole(tensor) }
     }
 }
 
 impl Serialize for Nested<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { data, dims, start } = *self;
+        let Self { data, dims, start, row } = *self;
         let Some((&n_items, rest)) = dims.split_first() else {
             return Value { data, index: start }.serialize(serializer);
         };
         let stride: usize = rest.iter().product();
+        if let Some((0, row)) = row {
+            let start = start.saturating_add(row.saturating_mul(stride));
+            return Nested { data, dims: rest, start, row: None }.serialize(serializer);
+        }
+        let row = row.map(|(axis, row)| (axis - 1, row));
         let mut seq = serializer.serialize_seq(Some(n_items))?;
         for item in 0..n_items {
-            seq.serialize_element(&Nested { data, dims: rest, start: start + item * stride })?;
+            seq.serialize_element(&Nested { data, dims: rest, start: start + item * stride, row })?;
         }
         seq.end()
     }

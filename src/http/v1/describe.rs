@@ -216,7 +216,12 @@ impl Model<'_> {
                 members.into_object()
             }
             Head::Value { .. } => json!({ "type": ["number", "null"] }),
-            Head::Raw => self.by_output(|spec| nested(loose(spec), output_value(spec.datatype))),
+            Head::Raw => self.by_output(|spec| {
+                let mut sizes = loose(spec);
+                // All of it, where it says the same of any rows.
+                sizes.extend(spec.row_axis().is_none().then_some(None));
+                nested(sizes, output_value(spec.datatype))
+            }),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::decode::Form;
 use crate::http::json::{Nested, Value};
-use crate::model::{Head, ModelName, Signature, Version};
+use crate::model::{Head, ModelName, Signature, TensorSpec, Version};
 use crate::tensor::{Data, Tensor};
 
 /// What is to be answered.
@@ -171,11 +171,36 @@ impl Serialize for Row<'_> {
                 map.end()
             }
             Shown::Value(tensor) => Value { data: tensor.data(), index: row }.serialize(serializer),
-            Shown::One(tensor) => Nested::row(tensor, row).serialize(serializer),
+            Shown::One(tensor) => OfRow::new(self.answer, 0, tensor, row).serialize(serializer),
             Shown::Several => {
-                let outputs = self.answer.signature.outputs.iter().zip(self.answer.outputs);
-                serializer.collect_map(outputs.map(|(spec, tensor)| (&spec.name, Nested::row(tensor, row))))
+                let outputs = self.answer.signature.outputs.iter().zip(self.answer.outputs).enumerate();
+                let of_row = |index, tensor| OfRow::new(self.answer, index, tensor, row);
+                serializer.collect_map(outputs.map(|(index, (spec, tensor))| (&spec.name, of_row(index, tensor))))
             }
+        }
+    }
+}
+
+/// What an output says of one row: its part, or all of it where it does not follow the rows.
+struct OfRow<'a> {
+    tensor: &'a Tensor,
+    /// The axis with the rows.
+    axis: Option<usize>,
+    row: usize,
+}
+
+impl<'a> OfRow<'a> {
+    fn new(answer: &Answer<'a>, output: usize, tensor: &'a Tensor, row: usize) -> Self {
+        let axis = answer.signature.outputs.get(output).and_then(TensorSpec::row_axis);
+        Self { tensor, axis: axis.filter(|&axis| tensor.shape().get(axis) == Some(&answer.n_rows)), row }
+    }
+}
+
+impl Serialize for OfRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.axis {
+            None => Nested::whole(self.tensor).serialize(serializer),
+            Some(axis) => Nested::row(self.tensor, axis, self.row).serialize(serializer),
         }
     }
 }
