@@ -29,7 +29,8 @@ pub(super) fn inline(model: &mut ModelProto, limits: &Limits) -> Result<bool, En
             return Err(EngineError::invalid(place(function), "the name is given twice"));
         }
     }
-    let mut inliner = Inliner { functions: by_name, limits, n_nodes: 0, n_bytes: 0, n_calls: 0 };
+    let n_nodes = model.graph.as_ref().map_or(0, |graph| count(&graph.node));
+    let mut inliner = Inliner { functions: by_name, limits, n_nodes, n_bytes: 0, n_calls: 0 };
     if let Some(graph) = &mut model.graph {
         inliner.graph(graph, 0)?;
     }
@@ -44,23 +45,28 @@ fn place(function: &FunctionProto) -> String {
     format!("function {}", shown(&function.name))
 }
 
-/// The first version of ai.onnx from which on an operator that takes the same inputs and attributes means the same, but for
-/// [`CHANGED`].
+/// From this version of ai.onnx on an operator that takes the same inputs and attributes means the same, but for those
+/// that [`has_changed`] names.
 const STABLE_SINCE: i64 = 13;
-/// What has come to mean something else since.
-const CHANGED: [&str; 4] = ["AveragePool", "GridSample", "GroupNormalization", "Resize"];
 
-/// A function may import another version of the operators than the model, whose its nodes are read as: only where that means the
-/// same.
+/// Whether an operator means something else in some version since, or takes as an input what was an attribute.
+fn has_changed(operator: &str) -> bool {
+    let is_reduction = operator.starts_with("Reduce") && operator != "ReduceSum";
+    let changed = ["AveragePool", "DFT", "GridSample", "GroupNormalization", "Resize", "Split"];
+    is_reduction || changed.contains(&operator)
+}
+
+/// A function may import older operators than the model, as whose its nodes are read: only where that means the same.
 fn import(imports: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Result<(), EngineError> {
     for wanted in &function.opset_import {
         let Some(import) = imports.iter().find(|import| domain(&import.domain) == domain(&wanted.domain)) else {
             imports.push(wanted.clone());
             continue;
         };
-        let is_stable = domain(&wanted.domain).is_empty() && STABLE_SINCE <= wanted.version.min(import.version);
-        let changed = function.node.iter().find(|node| CHANGED.contains(&node.op_type.as_str()));
-        if import.version != wanted.version && (!is_stable || changed.is_some()) {
+        let is_stable = domain(&wanted.domain).is_empty()
+            && (STABLE_SINCE..=import.version).contains(&wanted.version)
+            && !any(&function.node, &|node| has_changed(&node.op_type));
+        if import.version != wanted.version && !is_stable {
             let what = format!(
                 "{} with version {} of the operators of {:?} in a model with version {}",
                 place(function),
@@ -74,6 +80,25 @@ fn import(imports: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Re
     Ok(())
 }
 
+fn inner(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+fn any(nodes: &[NodeProto], is: &impl Fn(&NodeProto) -> bool) -> bool {
+    nodes.iter().any(|node| is(node) || inner(node).any(|graph| any(&graph.node, is)))
+}
+
+/// Has `look` look at `node`, and at those of the graphs inside it.
+fn each(node: &NodeProto, look: &mut impl FnMut(&NodeProto)) {
+    look(node);
+    inner(node).flat_map(|graph| &graph.node).for_each(|node| each(node, look));
+}
+
+/// Nodes, and those of the graphs inside them.
+fn count(nodes: &[NodeProto]) -> usize {
+    nodes.iter().map(|node| 1 + inner(node).map(|graph| count(&graph.node)).sum::<usize>()).sum()
+}
+
 fn within(what: &str, limit: u64, got: u64) -> Result<(), EngineError> {
     if limit < got { Err(EngineError::TooLarge { what: what.to_owned(), limit, got }) } else { Ok(()) }
 }
@@ -81,8 +106,9 @@ fn within(what: &str, limit: u64, got: u64) -> Result<(), EngineError> {
 struct Inliner<'a> {
     functions: HashMap<(&'a str, &'a str), &'a FunctionProto>,
     limits: &'a Limits,
+    /// Nodes of the model and in the place of calls: a small file may ask for any number of them.
     n_nodes: usize,
-    /// What the nodes in the place of calls take: a small file may ask for any number of them.
+    /// What the nodes in the place of calls take, at most.
     n_bytes: u64,
     n_calls: usize,
 }
@@ -100,8 +126,6 @@ impl<'a> Inliner<'a> {
     fn nodes(&mut self, nodes: Vec<NodeProto>, depth: usize) -> Result<Vec<NodeProto>, EngineError> {
         let mut all = Vec::with_capacity(nodes.len());
         for mut node in nodes {
-            self.n_nodes += 1;
-            within("nodes", self.limits.nodes_max as u64, self.n_nodes as u64)?;
             for attribute in &mut node.attribute {
                 for inner in attribute.g.iter_mut().chain(&mut attribute.graphs) {
                     self.graph(inner, depth)?;
@@ -131,20 +155,24 @@ impl<'a> Inliner<'a> {
                 return Err(EngineError::invalid(place(function), problem));
             }
         }
-        let n_bytes: usize = function.node.iter().map(|node| node.encoded_len()).sum();
-        self.n_bytes += n_bytes as u64;
-        within(
-            "bytes of the model, its functions in the place of their calls",
-            self.limits.model_bytes_max,
-            self.n_bytes,
-        )?;
         let prefix = format!("{}/{}", function.name, self.n_calls);
         self.n_calls += 1;
         let inputs = function.input.iter().zip(call.input.iter().map(String::as_str).chain(std::iter::repeat("")));
         let outputs = function.output.iter().zip(&call.output).filter(|(_, given)| !given.is_empty());
         let given = inputs.chain(outputs.map(|(own, given)| (own, given.as_str())));
         let scope = Scope { prefix, given: given.map(|(own, given)| (own.as_str(), given)).collect(), function, call };
-        Ok(function.node.iter().map(|node| scope.node(node)).collect())
+        let mut nodes = Vec::with_capacity(function.node.len());
+        for node in &function.node {
+            // Before anything is copied.
+            let (n_nodes, n_bytes) = scope.size(node);
+            self.n_nodes = self.n_nodes.saturating_add(n_nodes);
+            self.n_bytes = self.n_bytes.saturating_add(n_bytes as u64);
+            within("nodes", self.limits.nodes_max as u64, self.n_nodes as u64)?;
+            let what = "bytes of the model, functions in the place of their calls";
+            within(what, self.limits.model_bytes_max, self.n_bytes)?;
+            nodes.push(scope.node(node));
+        }
+        Ok(nodes)
     }
 }
 
@@ -158,6 +186,39 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Nodes and bytes that `node` becomes, at most.
+    fn size(&self, node: &NodeProto) -> (usize, usize) {
+        let longest = self.given.values().map(|given| given.len()).max().unwrap_or(0);
+        // A name takes two bytes in the file at least, if it is empty.
+        let n_bytes = node.encoded_len();
+        let names = (n_bytes / 2).saturating_mul(longest.max(self.prefix.len() + 1));
+        let names = if inner(node).next().is_some() { names } else { self.names(node) };
+        let (mut n_nodes, mut n_bytes) = (count(std::slice::from_ref(node)), n_bytes.saturating_add(names));
+        let mut add = |node: &NodeProto| {
+            for attribute in node.attribute.iter().filter(|attribute| !attribute.ref_attr_name.is_empty()) {
+                let Some(given) = self.given_attribute(attribute) else { continue };
+                n_bytes = n_bytes.saturating_add(given.encoded_len());
+                let graphs = given.g.iter().chain(&given.graphs);
+                n_nodes = n_nodes.saturating_add(graphs.map(|graph| count(&graph.node)).sum());
+            }
+        };
+        each(node, &mut add);
+        (n_nodes, n_bytes)
+    }
+
+    /// Bytes of the names that take the place of the node's own.
+    fn names(&self, node: &NodeProto) -> usize {
+        let len = |name: &String| {
+            self.given.get(name.as_str()).map_or(self.prefix.len() + 1 + name.len(), |given| given.len())
+        };
+        node.input.iter().chain(&node.output).map(len).sum::<usize>() + self.prefix.len()
+    }
+
+    fn given_attribute(&self, attribute: &AttributeProto) -> Option<&AttributeProto> {
+        let mut given = self.call.attribute.iter().chain(&self.function.attribute_proto);
+        given.find(|given| given.name == attribute.ref_attr_name)
+    }
+
     fn name(&self, name: &str) -> String {
         match self.given.get(name) {
             Some(given) => (*given).to_owned(),
@@ -179,8 +240,7 @@ impl Scope<'_> {
     /// `None` for an attribute that the caller leaves out and the function has no default for.
     fn attribute(&self, attribute: &AttributeProto) -> Option<AttributeProto> {
         if !attribute.ref_attr_name.is_empty() {
-            let mut given = self.call.attribute.iter().chain(&self.function.attribute_proto);
-            let given = given.find(|given| given.name == attribute.ref_attr_name)?;
+            let given = self.given_attribute(attribute)?;
             return Some(AttributeProto { name: attribute.name.clone(), ..given.clone() });
         }
         let mut attribute = attribute.clone();
@@ -315,6 +375,30 @@ mod tests {
         }
         let error = Plan::load(&model(vec![call("f23")], many).encode_to_vec(), None, &Limits::default()).unwrap_err();
         assert!(matches!(error, EngineError::TooLarge { .. }), "{error}");
+    }
+
+    /// Each is a small file.
+    #[test]
+    fn what_a_call_copies_is_bounded() {
+        let large = |len: usize| AttributeProto {
+            name: "v".to_owned(),
+            floats: vec![0.0; len],
+            r#type: AttributeType::Floats as i32,
+            ..Default::default()
+        };
+        let reads: Vec<NodeProto> =
+            (0..1_000).map(|_| node("Constant", "", &[], &["c"], vec![refers("value_floats", "v")])).collect();
+        let limits = Limits { model_bytes_max: 64 << 20, ..Limits::default() };
+        let call = node("f", "own", &["x"], &["y"], vec![large(1 << 20)]);
+        let by_attribute = model(vec![call], vec![function("f", &["x"], &["y"], reads)]);
+        let name = "n".repeat(1 << 20);
+        let named = node("f", "own", &[&name], &["y"], vec![]);
+        let many = node("Concat", "", &vec!["x"; 1_000], &["y"], vec![]);
+        let by_name = model(vec![named], vec![function("f", &["x"], &["y"], vec![many])]);
+        for model in [by_attribute, by_name] {
+            let error = Plan::load(&model.encode_to_vec(), None, &limits).unwrap_err();
+            assert!(matches!(error, EngineError::TooLarge { .. }), "{error}");
+        }
     }
 
     #[test]

@@ -139,6 +139,24 @@ fn relus(n: usize) -> ModelProto {
     model(nodes.collect(), vec![])
 }
 
+/// Functions `f0` to `fN`: the first of the operators `body`, each other calling the one before it twice. The graph calls the last.
+fn with_functions(body: &[&str], n: usize) -> ModelProto {
+    let calls = |ops: &[&str]| -> Vec<NodeProto> {
+        let name = |at: usize| if at == 0 { "x".to_owned() } else { format!("h{at}") };
+        let last = ops.len() - 1;
+        let output = |at: usize| if at == last { "y".to_owned() } else { name(at + 1) };
+        ops.iter().enumerate().map(|(at, op)| node(op, &[&name(at)], &output(at), vec![])).collect()
+    };
+    let function = |at: usize| {
+        let before = format!("f{}", at.saturating_sub(1));
+        let node = if at == 0 { calls(body) } else { calls(&[&before, &before]) };
+        let (input, output) = (vec!["x".to_owned()], vec!["y".to_owned()]);
+        FunctionProto { name: format!("f{at}"), input, output, node, ..Default::default() }
+    };
+    let graph = calls(&[&format!("f{}", n - 1)]);
+    ModelProto { functions: (0..n).map(function).collect(), ..model(graph, vec![]) }
+}
+
 /// Two bytes a node in the file, and some two hundred once it is decoded.
 fn empty_nodes() -> Vec<u8> {
     let graph = [0x0a, 0x00].repeat(4 << 20);
@@ -199,11 +217,8 @@ fn malformed() -> Vec<Kind> {
             "given twice",
         ),
         kind("sparse weights", changed(|graph| graph.sparse_initializer.push(sparse)), "sparse"),
-        kind(
-            "a function",
-            ModelProto { functions: vec![FunctionProto { name: "f".to_owned(), ..Default::default() }], ..relu() },
-            "functions",
-        ),
+        kind("a function that calls itself", with_functions(&["Relu", "f0"], 1), "may not call itself"),
+        kind("functions that call each other twice over and over", with_functions(&["Relu"], 30), "nodes"),
         kind("20,001 nodes", relus(20_001), "nodes"),
         kind("a loop", model(vec![node("Loop", &["x"], "y", vec![])], vec![]), "operator \"Loop\""),
     ]
