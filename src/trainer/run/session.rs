@@ -5,7 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use crate::engine::{Engaged, EngineChoice, Engines, Plan};
+use crate::engine::{EngineChoice, Engines, Plan};
 use crate::evaluation::{EvaluationError, Gate, Metric};
 use crate::model::{Alias, DataFile, Digest, DigestWriter, Golden, ModelName, Signature, Training, Version};
 use crate::registry::{PolicyFile, Registry, RegistryError};
@@ -14,7 +14,6 @@ use crate::trainer::data::{DataError, Schema, Table, expand, parse_time, read_fi
 use crate::trainer::fit::{FitError, Objective};
 use crate::trainer::pipeline::{FeatureSpec, PipelineFile, SplitSection, TaskKind};
 use crate::trainer::split::Rows;
-use crate::verify::Kept;
 
 use super::rows::{Answering, Source};
 
@@ -309,7 +308,7 @@ pub(super) struct Opponent {
 }
 
 impl Opponent {
-    /// Opens `version`, in the engine that serves it, and asks it about the holdout.
+    /// Opens `version` and asks it about the holdout.
     pub(super) fn open(
         session: &Session<'_>,
         registry: &Registry,
@@ -319,13 +318,8 @@ impl Opponent {
         let artifact = registry.read(&session.name, version)?;
         let what = format!("version {version} of {}", session.name);
         let known = artifact.manifest.as_ref().map(|manifest| &manifest.signature);
-        let served_in = served_in(registry, &session.name, version, artifact.model_digest);
-        let as_served = served_in.and_then(|engaged| Plan::load_as(&engaged, &artifact.model, known, engines).ok());
-        let plan = match as_served {
-            Some(plan) => plan,
-            None => Plan::load_in(EngineChoice::Auto, &artifact.model, known, engines)
-                .map_err(|source| TrainError::Engine { what: what.clone(), source })?,
-        };
+        let plan = Plan::load_in(EngineChoice::Auto, &artifact.model, known, engines);
+        let plan = plan.map_err(|source| TrainError::Engine { what: what.clone(), source })?;
         let signature = plan.signature().clone();
         let model = Answering { what, plan: &plan, signature: &signature };
         let predictions = model.predict(session.holdout_source(), &session.holdout.rows, &session.classes)?;
@@ -347,12 +341,6 @@ impl Opponent {
         let champion = if_there(registry.aliases(&session.name))?.and_then(|aliases| aliases.get(Alias::Champion));
         champion.map(|version| Self::open(session, registry, version, engines)).transpose()
     }
-}
-
-/// The engine that verification chose for these bytes; without one, nobody has served them.
-fn served_in(registry: &Registry, name: &ModelName, version: Version, model_sha256: Digest) -> Option<Engaged> {
-    let kept = Kept::parse(&registry.verification(name, version).ok()??)?;
-    (kept.model_sha256 == model_sha256).then_some(kept.report.engine)
 }
 
 /// Golden rows whose recorded numbers the engine misses by more than `abs + rel * |expected|`. Golden cases carry what the trainer
