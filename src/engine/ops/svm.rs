@@ -113,7 +113,7 @@ impl Vectors {
             match self.likeness {
                 Likeness::Rbf { .. } => self.values.distances(rows, found),
                 Likeness::Linear | Likeness::Poly { .. } | Likeness::Sigmoid { .. } => {
-                    self.values.multiply(rows, found)
+                    self.values.multiply(rows, found);
                 }
             }
             found.iter_mut().for_each(|value| *value = self.likeness.of(*value));

@@ -117,7 +117,7 @@ pub(in crate::engine::native) fn relu(node: &Node<'_>) -> Result<Built, OpError>
 
 pub(in crate::engine::native) fn sigmoid(node: &Node<'_>) -> Result<Built, OpError> {
     all_floats(node, crate::engine::logistic::logistic, |values| {
-        values.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()))
+        values.iter_mut().for_each(|x| *x = 1.0 / (1.0 + (-*x).exp()));
     })
 }
 
