@@ -38,7 +38,7 @@ pub struct Graph {
 /// Checks `model` strictly and reads its signature, without an inference library.
 ///
 /// Outputs that are a sequence of maps (ZipMap) are given as the tensor of scores behind them, under the same name. Axis 0
-/// of every tensor is the row axis. Features are the columns of the inputs: an input of one value a row is a feature of its
+/// of every tensor is the row axis, but for outputs that say otherwise ([`TensorSpec::row_axis`]). Features are the columns of the inputs: an input of one value a row is a feature of its
 /// name, column `i` of an input of numbers is `{input}_{i}`, or as `feature_names` (a JSON list) in the metadata says. An input that
 /// is a map is given as the table of its keys, each an optional feature of its name.
 ///
@@ -109,11 +109,10 @@ fn signature(
     for value in &graph.output {
         let mut spec = output(value, writers.get(value.name.as_str()).copied())?;
         // Exporters declare a size for the rows now and then, mostly 1, that does not hold.
-        let is_elsewhere = 1 < spec.shape.len()
-            && spec.shape[0].is_some_and(|size| 1 < size)
-            && spec.shape[1..].contains(&None)
-            && has_free_rows(graph);
-        if computed.contains(value.name.as_str()) && !is_elsewhere {
+        let is_free = spec.shape.iter().skip(1).any(Option::is_none);
+        let is_elsewhere = is_free && has_free_rows(graph, &initialized);
+        let says_the_same = !is_free && !computed.contains(value.name.as_str());
+        if spec.follows_rows() || !(is_elsewhere || says_the_same) {
             spec.shape[0] = None;
         }
         outputs.push(spec);
@@ -148,23 +147,16 @@ fn computed<'a>(graph: &'a GraphProto, initialized: &HashSet<&str>) -> HashSet<&
 }
 
 /// Whether the inputs take any number of rows by their declared shapes.
-fn has_free_rows(graph: &GraphProto) -> bool {
-    let declared = graph.input.iter().map(|input| tensor_spec(input).ok().flatten());
+fn has_free_rows(graph: &GraphProto, initialized: &HashSet<&str>) -> bool {
+    let inputs = graph.input.iter().filter(|input| !initialized.contains(input.name.as_str()));
+    let declared = inputs.map(|input| tensor_spec(input).ok().flatten());
     declared.flatten().all(|spec| spec.shape.first().is_none_or(Option::is_none))
 }
 
-fn place(role: &str, name: &str) -> String {
-    format!("graph, {role} {}", validate::shown(name))
-}
-
 fn input(value: &ValueInfoProto) -> Result<TensorSpec, EngineError> {
-    let place = place("input", &value.name);
-    let Some(mut spec) = tensor_spec(value)? else {
-        return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor or a map")));
-    };
-    let Some(rows) = spec.shape.first_mut() else {
-        return Err(EngineError::Unsupported(format!("{place}: a shape without a row axis")));
-    };
+    let lacks = |what: &str| EngineError::Unsupported(format!("{what} ({})", validate::shown(&value.name)));
+    let Some(mut spec) = tensor_spec(value)? else { return Err(lacks("an input that is neither a tensor nor a map")) };
+    let Some(rows) = spec.shape.first_mut() else { return Err(lacks("an input without a row axis")) };
     *rows = None;
     Ok(spec)
 }
@@ -175,8 +167,8 @@ fn output(value: &ValueInfoProto, writer: Option<&NodeProto>) -> Result<TensorSp
         return Ok(TensorSpec { name: value.name.clone(), datatype: Dtype::Fp32, shape: vec![None, n_classes] });
     }
     let Some(mut spec) = tensor_spec(value)? else {
-        let place = place("output", &value.name);
-        return Err(EngineError::Unsupported(format!("{place}: a type other than a tensor or ZipMap's")));
+        let what = format!("an output that is neither a tensor nor ZipMap's ({})", validate::shown(&value.name));
+        return Err(EngineError::Unsupported(what));
     };
     if spec.shape.is_empty() {
         spec.shape = vec![None];

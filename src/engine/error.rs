@@ -61,9 +61,9 @@ pub enum EngineError {
     /// The run failed.
     #[error("the model failed on this input: {0}")]
     Run(String),
-    /// What is to be told of each row does not come once a row.
+    /// An output does not follow the rows of the input.
     #[error(
-        "output {output:?}: expected {n_rows} rows as the input has, got shape {got:?}; export the model so that it answers row by row"
+        "output {output:?}: expected the {n_rows} rows of the input, got shape {got:?}; export the model so that it answers row by row"
     )]
     Rows {
         /// The output.

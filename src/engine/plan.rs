@@ -9,7 +9,7 @@ use prost::Message;
 use super::describe::{self, Decoded};
 use super::engines::{self, Engaged, EngineChoice, Loaded, Runnable, Source};
 use super::{EngineError, Engines, Graph, Limits};
-use crate::model::{Head, Signature, Task, TensorSpec};
+use crate::model::{Signature, Task, TensorSpec};
 use crate::tensor::Tensor;
 
 /// A model ready to run. Any number of threads may run it at once; they share nothing but the weights.
@@ -22,8 +22,6 @@ pub struct Plan {
     runnable: Box<dyn Runnable>,
     /// Whether the graph takes one row a call, and so rows are run one by one.
     row_by_row: bool,
-    /// The outputs that carry the prediction, by position.
-    predictions: Vec<usize>,
     engaged: Engaged,
 }
 
@@ -119,12 +117,11 @@ impl Plan {
     }
 
     /// Runs the model on `inputs`, in the order of the signature, each `[n_rows, ...]`. Gives the outputs in the order of
-    /// the signature and of its types; those that carry the prediction are of its ranks and have a row a row of input, others may
-    /// be of any shape (what a detector finds, for example).
+    /// the signature, of its types and ranks.
     ///
     /// # Errors
     /// [`EngineError::Inputs`] where an input does not fit the signature, [`EngineError::Run`] where the model fails on the
-    /// values, [`EngineError::Rows`] where a prediction does not come a row, [`EngineError::Panicked`] where a library panics on them. The plan stays as good as before.
+    /// values, [`EngineError::Rows`] where an output does not follow the rows as the signature says, [`EngineError::Panicked`] where a library panics on them. The plan stays as good as before.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let n_rows = self.check(inputs)?;
         guarded(|| {
@@ -161,13 +158,8 @@ impl Plan {
     }
 
     fn run_rows(&self, inputs: &[Tensor], n_rows: usize) -> Result<Vec<Tensor>, EngineError> {
-        let outputs = self.runnable.run(inputs)?.into_iter().zip(&self.signature.outputs).enumerate();
-        let fitted = |(index, (output, spec)): (usize, (Tensor, &TensorSpec))| match fitted(output, spec, n_rows)? {
-            Ok(output) => Ok(output),
-            Err(output) if self.predictions.contains(&index) => Err(rows(spec, n_rows, &output)),
-            Err(output) => Ok(output),
-        };
-        outputs.map(fitted).collect()
+        let outputs = self.runnable.run(inputs)?.into_iter().zip(&self.signature.outputs);
+        outputs.map(|(output, spec)| fitted(output, spec, n_rows)).collect()
     }
 }
 
@@ -186,25 +178,32 @@ fn text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
 }
 
-fn rows(spec: &TensorSpec, n_rows: usize, got: &Tensor) -> EngineError {
-    EngineError::Rows { output: spec.name.clone(), n_rows, got: got.shape().to_vec() }
-}
-
 fn joined(parts: &[Vec<Tensor>], output: usize, spec: &TensorSpec) -> Result<Tensor, EngineError> {
     let parts: Vec<_> = parts.iter().map(|part| &part[output]).collect();
-    match parts.iter().find(|part| part.n_rows() != 1) {
+    match parts.first() {
         // It says the same of any rows.
-        Some(same) if spec.row_axis().is_none() => Ok((**same).clone()),
-        Some(other) => Err(rows(spec, 1, other)),
-        None => Tensor::concat_rows(&parts).map_err(|error| EngineError::Run(error.to_string())),
+        Some(first) if spec.row_axis().is_none() => Ok((*first).clone()),
+        _ => Tensor::concat_rows(&parts).map_err(|error| EngineError::Run(error.to_string())),
     }
 }
 
-/// The output as the signature has it, or as it came where it has no row a row of input. Exporters declare shapes wrongly (`[1]`
-/// for a label a row), so only axes of size 1 are added or taken away.
-fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Result<Tensor, Tensor>, EngineError> {
-    if !spec.follows_rows() || (output.shape().len() == spec.shape.len() && output.shape().first() == Some(&n_rows)) {
-        return Ok(Ok(output));
+/// The output as the signature has it. Exporters declare shapes wrongly (`[1]` for a label a row), so only axes of size 1 are
+/// added or taken away; the row axis must hold the rows that came.
+fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Tensor, EngineError> {
+    let rows = |output: &Tensor| EngineError::Rows { output: spec.name.clone(), n_rows, got: output.shape().to_vec() };
+    if !spec.follows_rows() {
+        let axis = spec.row_axis();
+        let fits = |(index, (want, got)): (usize, (&Option<usize>, &usize))| match want {
+            _ if axis == Some(index) => *got == n_rows,
+            Some(want) => want == got,
+            None => true,
+        };
+        let is_same_rank = output.shape().len() == spec.shape.len();
+        let fits = is_same_rank && spec.shape.iter().zip(output.shape()).enumerate().all(fits);
+        return if fits { Ok(output) } else { Err(rows(&output)) };
+    }
+    if output.shape().len() == spec.shape.len() && output.shape().first() == Some(&n_rows) {
+        return Ok(output);
     }
     let mut shape = output.shape().to_vec();
     // One value a row is one value a row, on whichever axis an exporter has put the rows (`[1, n_rows]`).
@@ -218,9 +217,9 @@ fn fitted(output: Tensor, spec: &TensorSpec, n_rows: usize) -> Result<Result<Ten
         shape.push(1);
     }
     if shape.len() != spec.shape.len() || shape.first() != Some(&n_rows) {
-        return Ok(Err(output));
+        return Err(rows(&output));
     }
-    output.reshaped(shape).map(Ok).map_err(|error| EngineError::Run(format!("output {:?}: {error}", spec.name)))
+    output.reshaped(shape).map_err(|error| EngineError::Run(format!("output {:?}: {error}", spec.name)))
 }
 
 fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, engines: &Engines) -> Result<Plan, EngineError> {
@@ -248,12 +247,7 @@ fn load(engine: EngineChoice, model: &[u8], given: Option<&Signature>, engines: 
         }
     }
     let Graph { task, opset, is_quantized, uses_ml, .. } = described;
-    let predictions = match signature.head() {
-        Head::Classes { label, probabilities } => label.into_iter().chain(probabilities).collect(),
-        Head::Value { output } => vec![output],
-        Head::Raw => Vec::new(),
-    };
-    Ok(Plan { signature, task, opset, is_quantized, uses_ml, runnable, row_by_row, predictions, engaged })
+    Ok(Plan { signature, task, opset, is_quantized, uses_ml, runnable, row_by_row, engaged })
 }
 
 /// Puts what the engine found out in the place of what the file declares.

@@ -30,14 +30,14 @@ impl TensorSpec {
         self.shape.len() == shape.len() && self.shape.iter().zip(shape).enumerate().all(fits)
     }
 
-    /// Whether axis 0 is the row axis.
+    /// Whether axis 0 is the row axis. A size of 1 there is what exporters write who did not think of rows.
     pub fn follows_rows(&self) -> bool {
-        self.shape.first().is_none_or(Option::is_none)
+        self.shape.first().is_none_or(|rows| rows.is_none_or(|size| size <= 1))
     }
 
     /// The row axis of an output; `None` where it says the same of any rows.
     pub fn row_axis(&self) -> Option<usize> {
-        if self.shape.is_empty() { Some(0) } else { self.shape.iter().position(Option::is_none) }
+        if self.follows_rows() { Some(0) } else { self.shape.iter().position(Option::is_none) }
     }
 
     /// Values in one row, where every dimension behind the row axis is fixed.
@@ -47,8 +47,11 @@ impl TensorSpec {
 
     /// The shape as the Open Inference Protocol writes it: -1 may vary, and so may the rows.
     pub fn wire_shape(&self) -> Vec<i64> {
-        let size = |dim: &Option<usize>| dim.map_or(-1, |size| i64::try_from(size).unwrap_or(i64::MAX));
-        self.shape.iter().map(size).collect()
+        let size = |(index, dim): (usize, &Option<usize>)| match dim {
+            Some(size) if index > 0 || !self.follows_rows() => i64::try_from(*size).unwrap_or(i64::MAX),
+            _ => -1,
+        };
+        self.shape.iter().enumerate().map(size).collect()
     }
 }
 

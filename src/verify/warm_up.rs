@@ -50,7 +50,7 @@ pub struct WarmUp {
 /// take them, and its golden cases have been checked before. It is never batched then.
 ///
 /// # Errors
-/// Where a run asks for more memory than there is, or one row is not answered with one prediction.
+/// Where a run asks for more memory than there is, or an output does not follow the rows.
 pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> Result<WarmUp, Refusal> {
     let recorded = recorded(plan.signature(), golden);
     // One row over and over cannot show whether rows are mixed.
@@ -66,10 +66,8 @@ pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> Result<WarmUp, Re
     let mut latency = Vec::new();
     for n_rows in BATCHES {
         let Some(inputs) = repeated(&rows, n_rows) else { break };
-        if n_rows == 1
-            && let Err(error @ EngineError::Rows { .. }) = plan.run(&inputs)
-        {
-            return Err(error.into());
+        if n_rows == 1 {
+            check_rows(plan, &rows)?;
         }
         let Some((median, follows)) = timed(plan, &inputs, n_rows)? else {
             follows_rows = false;
@@ -83,6 +81,19 @@ pub(super) fn warm_up(plan: &Plan, golden: Option<&Golden>) -> Result<WarmUp, Re
         }
     }
     Ok(WarmUp { follows_rows, latency })
+}
+
+/// Whether an output does not follow the rows, however many there are.
+fn check_rows(plan: &Plan, rows: &[Tensor]) -> Result<(), Refusal> {
+    for n_rows in [1, PROBE_ROWS] {
+        let Some(inputs) = repeated(rows, n_rows) else { return Ok(()) };
+        match plan.run(&inputs) {
+            Err(EngineError::Rows { .. }) if n_rows == 1 => {}
+            Err(error @ EngineError::Rows { .. }) => return Err(error.into()),
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 fn recorded(signature: &Signature, golden: Option<&Golden>) -> Option<Vec<Tensor>> {
@@ -257,39 +268,22 @@ mod tests {
         check(vec![mean, node("Sub", &["x", "mean"], "y", &[])], false);
     }
 
-    #[test]
-    fn a_prediction_that_does_not_come_a_row_is_refused() {
-        let ints = AttributeType::Ints as i32;
-        let axes = AttributeProto { name: "axes".to_owned(), ints: vec![0], r#type: ints, ..Default::default() };
-        let mut one = value("y");
-        if let Some(TypeValue::Tensor(tensor)) = one.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
-            tensor.shape.as_mut().unwrap().dim[1].value = Some(DimensionValue::Value(1));
-        }
-        // Three values of one row, one below the other.
-        let turned = plan(vec![node("Transpose", &["x"], "y", &[])], one);
-        let refusal = warm_up(&turned, None).unwrap_err().to_string();
-        let expected = "output \"y\": expected 1 rows as the input has, got shape [3, 1]";
-        assert!(refusal.contains(expected), "{refusal}");
-        // What fails on more rows alone may serve one.
-        let squeezed = plan(vec![node("ReduceMean", &["x"], "y", &[axes])], value("y"));
-        assert!(!warm_up(&squeezed, None).unwrap().follows_rows);
+    fn declared(shape: &[Option<i64>]) -> ValueInfoProto {
+        let dims = shape.iter().map(|size| Dimension { value: size.map(DimensionValue::Value) });
+        let shape = Some(TensorShapeProto { dim: dims.collect() });
+        let tensor = TypeValue::Tensor(TensorType { elem_type: 1, shape });
+        ValueInfoProto { r#type: Some(TypeProto { value: Some(tensor) }), ..value("y") }
     }
 
     #[test]
-    fn what_a_detector_finds_comes_as_it_is() {
-        let nodes = vec![
-            node("Ceil", &["x"], "up", &[]),
-            node("NonZero", &["up"], "places", &[]),
-            node("Transpose", &["places"], "y", &[]),
-        ];
-        let mut places = value("y");
-        if let Some(TypeValue::Tensor(tensor)) = places.r#type.as_mut().and_then(|kind| kind.value.as_mut()) {
-            *tensor = TensorType { elem_type: 7, shape: None };
-        }
-        let plan = plan(nodes, places);
-        assert!(!warm_up(&plan, None).unwrap().follows_rows);
-        let input = Tensor::new(vec![2, 3], Data::Fp32(vec![0.5, 0.0, 2.0, 0.0, 0.0, 1.0])).unwrap();
-        let outputs = plan.run(&[input]).unwrap();
-        assert_eq!((outputs[0].shape(), outputs[0].data()), (&[3, 2][..], &Data::Int64(vec![0, 0, 0, 2, 1, 2])));
+    fn an_output_that_does_not_follow_the_rows_is_refused() {
+        let turned = || vec![node("Transpose", &["x"], "y", &[])];
+        let refusal = warm_up(&plan(turned(), declared(&[None, Some(1)])), None).unwrap_err().to_string();
+        let expected = "output \"y\": expected the 4 rows of the input, got shape [3, 4]";
+        assert!(refusal.contains(expected), "{refusal}");
+        // Unless the graph says where they are.
+        assert!(!warm_up(&plan(turned(), declared(&[Some(3), None])), None).unwrap().follows_rows);
+        let refusal = warm_up(&plan(turned(), declared(&[Some(7), None])), None).unwrap_err().to_string();
+        assert!(refusal.contains("got shape [3, 4]"), "{refusal}");
     }
 }

@@ -216,12 +216,10 @@ impl Model<'_> {
                 members.into_object()
             }
             Head::Value { .. } => json!({ "type": ["number", "null"] }),
-            Head::Raw => self.by_output(|spec| {
-                let mut sizes = loose(spec);
-                // All of it, where it says the same of any rows.
-                sizes.extend(spec.row_axis().is_none().then_some(None));
-                nested(sizes, output_value(spec.datatype))
-            }),
+            // What says the same of any rows says nothing of one.
+            Head::Raw => {
+                self.by_output(|spec| spec.row_axis().map(|_| nested(loose(spec), output_value(spec.datatype))))
+            }
         }
     }
 
@@ -240,17 +238,18 @@ impl Model<'_> {
                 members.into_object()
             }
             Head::Value { .. } => list(json!({ "type": ["number", "null"] })),
-            Head::Raw => self.by_output(|spec| list(nested(loose(spec), output_value(spec.datatype)))),
+            Head::Raw => self.by_output(|spec| Some(list(nested(loose(spec), output_value(spec.datatype))))),
         }
     }
 
-    /// The only output, or an object with a member an output.
-    fn by_output(&self, schema: impl Fn(&TensorSpec) -> Value) -> Value {
+    /// The only output, or an object with a member an output that has a schema.
+    fn by_output(&self, schema: impl Fn(&TensorSpec) -> Option<Value>) -> Value {
         match self.shown.signature.outputs.as_slice() {
-            [only] => schema(only),
+            [only] => schema(only).unwrap_or(json!({ "type": "null" })),
             outputs => {
                 let mut members = Members::default();
-                outputs.iter().for_each(|spec| members.required(&spec.name, schema(spec)));
+                let schemas = outputs.iter().filter_map(|spec| Some((&spec.name, schema(spec)?)));
+                schemas.for_each(|(name, schema)| members.required(name, schema));
                 members.into_object()
             }
         }

@@ -158,7 +158,7 @@ struct Row<'a> {
     row: usize,
 }
 
-impl Serialize for Row<'_> {
+impl<'a> Serialize for Row<'a> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let row = self.row;
         match self.shown {
@@ -171,36 +171,18 @@ impl Serialize for Row<'_> {
                 map.end()
             }
             Shown::Value(tensor) => Value { data: tensor.data(), index: row }.serialize(serializer),
-            Shown::One(tensor) => OfRow::new(self.answer, 0, tensor, row).serialize(serializer),
-            Shown::Several => {
-                let outputs = self.answer.signature.outputs.iter().zip(self.answer.outputs).enumerate();
-                let of_row = |index, tensor| OfRow::new(self.answer, index, tensor, row);
-                serializer.collect_map(outputs.map(|(index, (spec, tensor))| (&spec.name, of_row(index, tensor))))
+            Shown::One(tensor) => {
+                let axis = self.answer.signature.outputs.first().and_then(TensorSpec::row_axis);
+                axis.map(|axis| Nested::row(tensor, axis, row)).serialize(serializer)
             }
-        }
-    }
-}
-
-/// What an output says of one row: its part, or all of it where it does not follow the rows.
-struct OfRow<'a> {
-    tensor: &'a Tensor,
-    /// The axis with the rows.
-    axis: Option<usize>,
-    row: usize,
-}
-
-impl<'a> OfRow<'a> {
-    fn new(answer: &Answer<'a>, output: usize, tensor: &'a Tensor, row: usize) -> Self {
-        let axis = answer.signature.outputs.get(output).and_then(TensorSpec::row_axis);
-        Self { tensor, axis: axis.filter(|&axis| tensor.shape().get(axis) == Some(&answer.n_rows)), row }
-    }
-}
-
-impl Serialize for OfRow<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.axis {
-            None => Nested::whole(self.tensor).serialize(serializer),
-            Some(axis) => Nested::row(self.tensor, axis, self.row).serialize(serializer),
+            Shown::Several => {
+                let outputs = self.answer.signature.outputs.iter().zip(self.answer.outputs);
+                // What says the same of any rows says nothing of this one.
+                let of_row = |(spec, tensor): (&'a TensorSpec, &'a Tensor)| {
+                    Some((&spec.name, Nested::row(tensor, spec.row_axis()?, row)))
+                };
+                serializer.collect_map(outputs.filter_map(of_row))
+            }
         }
     }
 }
