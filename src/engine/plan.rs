@@ -121,7 +121,8 @@ impl Plan {
     ///
     /// # Errors
     /// [`EngineError::Inputs`] where an input does not fit the signature, [`EngineError::Run`] where the model fails on the
-    /// values, [`EngineError::Rows`] where an output does not follow the rows as the signature says, [`EngineError::Panicked`] where a library panics on them. The plan stays as good as before.
+    /// values, [`EngineError::Rows`] where an output does not follow the rows as the signature says, [`EngineError::Panicked`] where a
+    /// library panics on them. The plan stays as good as before.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let n_rows = self.check(inputs)?;
         guarded(|| {
