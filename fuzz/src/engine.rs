@@ -6,12 +6,16 @@ mod describe;
 mod engines;
 #[path = "../../src/engine/error.rs"]
 mod error;
+#[path = "../../src/engine/functions.rs"]
+mod functions;
 #[path = "../../src/engine/gemm.rs"]
 mod gemm;
 #[path = "../../src/engine/kernel.rs"]
 mod kernel;
 #[path = "../../src/engine/limits.rs"]
 mod limits;
+#[path = "../../src/engine/logistic.rs"]
+mod logistic;
 #[path = "../../src/engine/maps.rs"]
 mod maps;
 #[path = "../../src/engine/native/mod.rs"]

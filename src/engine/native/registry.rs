@@ -1,7 +1,9 @@
 //! Which operators this engine has, and who builds them.
 
 use super::node::{Built, Node};
-use super::ops::{binary, cast, matmul, misc, order, quantize, reduce, scan, select, shape, softmax, unary};
+use super::ops::{
+    binary, cast, matmul, misc, ngrams, order, quantize, reduce, scan, select, shape, softmax, text, unary,
+};
 use crate::engine::kernel::OpError;
 use crate::engine::onnx::NodeProto;
 use crate::engine::ops;
@@ -34,9 +36,17 @@ fn builder(node: &NodeProto) -> Option<Builder> {
     match node.domain.as_str() {
         "" | "ai.onnx" => of_onnx(&node.op_type),
         "ai.onnx.ml" => ops::NAMES.contains(&node.op_type.as_str()).then_some(unary::of_ml as Builder),
-        "com.microsoft" => (node.op_type == "CDist").then_some(misc::cdist as Builder),
+        "com.microsoft" => of_microsoft(&node.op_type),
         _ => None,
     }
+}
+
+fn of_microsoft(name: &str) -> Option<Builder> {
+    Some(match name {
+        "CDist" => misc::cdist,
+        "Tokenizer" => text::tokenizer,
+        _ => return None,
+    })
 }
 
 fn of_onnx(name: &str) -> Option<Builder> {
@@ -96,7 +106,9 @@ fn of_onnx(name: &str) -> Option<Builder> {
         "Slice" => select::slice,
         "Split" => select::split,
         "Squeeze" => shape::squeeze,
+        "StringNormalizer" => text::string_normalizer,
         "Sub" => binary::sub,
+        "TfIdfVectorizer" => ngrams::tf_idf_vectorizer,
         "Tile" => shape::tile,
         "TopK" => order::top_k,
         "Transpose" => shape::transpose,

@@ -2,8 +2,10 @@
 
 pub(super) mod binary;
 pub(super) mod cast;
+mod expression;
 pub(super) mod matmul;
 pub(super) mod misc;
+pub(super) mod ngrams;
 pub(super) mod order;
 pub(super) mod quantize;
 pub(super) mod reduce;
@@ -11,6 +13,7 @@ pub(super) mod scan;
 pub(super) mod select;
 pub(super) mod shape;
 pub(super) mod softmax;
+pub(super) mod text;
 pub(super) mod unary;
 
 /// Runs `$body` for two tensors' data of one type, giving data of that type.
