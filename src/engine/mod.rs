@@ -31,6 +31,8 @@ mod cases;
 mod conformance;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod text_tests;
 
 pub use describe::{Graph, inspect};
 pub use engines::{Engaged, EngineChoice, EngineName};

@@ -21,9 +21,11 @@ fn library() -> PathBuf {
     Onnxruntime::library_in(&folder).unwrap_or_else(|| panic!("no library of onnxruntime in {}", folder.display()))
 }
 
-fn value(name: &str, elem_type: i32, size: i64) -> ValueInfoProto {
-    let dim = |size: Option<i64>| Dimension { value: size.map(DimensionValue::Value) };
-    let shape = Some(TensorShapeProto { dim: vec![dim(None), dim(Some(size))] });
+/// Rows of `sizes`.
+fn value(name: &str, elem_type: i32, sizes: &[i64]) -> ValueInfoProto {
+    let sizes = std::iter::once(None).chain(sizes.iter().copied().map(Some));
+    let dim = sizes.map(|size| Dimension { value: size.map(DimensionValue::Value) }).collect();
+    let shape = Some(TensorShapeProto { dim });
     let tensor = TypeValue::Tensor(TensorType { elem_type, shape });
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { value: Some(tensor) }), ..Default::default() }
 }
@@ -39,31 +41,12 @@ fn model(graph: GraphProto) -> Vec<u8> {
     ModelProto { ir_version: 8, graph, opset_import, ..Default::default() }.encode_to_vec()
 }
 
-/// Counts of the words 2, 3 and 5 in rows of three: only onnxruntime has the operator.
-fn word_counts() -> Vec<u8> {
-    let attribute = |name: &str, kind, ints: &[i64], i, s: &str| AttributeProto {
-        name: name.to_owned(),
-        r#type: kind as i32,
-        ints: ints.to_vec(),
-        i,
-        s: s.into(),
-        ..Default::default()
-    };
-    let ints = |name, ints| attribute(name, AttributeType::Ints, ints, 0, "");
-    let int = |name, i| attribute(name, AttributeType::Int, &[], i, "");
-    let attributes = vec![
-        attribute("mode", AttributeType::String, &[], 0, "TF"),
-        ints("ngram_counts", &[0]),
-        ints("ngram_indexes", &[0, 1, 2]),
-        ints("pool_int64s", &[2, 3, 5]),
-        int("min_gram_length", 1),
-        int("max_gram_length", 1),
-        int("max_skip_count", 0),
-    ];
+/// Determinants of matrices of two rows: only onnxruntime has the operator.
+fn determinants() -> Vec<u8> {
     model(GraphProto {
-        node: vec![node("TfIdfVectorizer", &["x"], "y", attributes)],
-        input: vec![value("x", 7, 3)],
-        output: vec![value("y", 1, 3)],
+        node: vec![node("Det", &["x"], "y", vec![])],
+        input: vec![value("x", 1, &[2, 2])],
+        output: vec![value("y", 1, &[])],
         ..Default::default()
     })
 }
@@ -84,8 +67,8 @@ fn network() -> Vec<u8> {
             node("MatMul", &["positive", "b"], "y", vec![]),
         ],
         initializer: vec![weights("a", [64, 4096]), weights("b", [4096, 64])],
-        input: vec![value("x", 1, 64)],
-        output: vec![value("y", 1, 64)],
+        input: vec![value("x", 1, &[64])],
+        output: vec![value("y", 1, &[64])],
         ..Default::default()
     })
 }
@@ -111,25 +94,23 @@ async fn engaged(server: &TestServer, model: &str) -> Value {
 #[tokio::test]
 async fn a_graph_that_only_onnxruntime_has_the_operators_of_is_served_where_its_library_is() {
     let server = TestRegistry::empty().serve_with(|config| config.onnxruntime_library = library()).await;
-    let (status, answer) = server.upload("words", word_counts()).await;
+    let (status, answer) = server.upload("areas", determinants()).await;
     assert_eq!(status, 201, "{answer}");
-    let engine = engaged(&server, "words").await;
+    let engine = engaged(&server, "areas").await;
     assert_eq!((&engine["asked"], &engine["engine"]), (&json!("auto"), &json!("onnxruntime")), "{engine}");
     let why = engine["why"].as_str().unwrap();
-    assert!(
-        why.starts_with("native and tract: lack operator \"TfIdfVectorizer\" of \"ai.onnx\"; onnxruntime: "),
-        "{why}"
-    );
-    let response = server.post("/v1/models/words:predict", json!({ "instances": [[2, 5, 5]] }).to_string()).await;
+    assert!(why.starts_with("native and tract: lack operator \"Det\" of \"ai.onnx\"; onnxruntime: "), "{why}");
+    let response =
+        server.post("/v1/models/areas:predict", json!({ "instances": [[[2, 0], [1, 3]]] }).to_string()).await;
     let answer: Value = response.json().await.unwrap();
-    assert_eq!(answer["predictions"], json!([[1.0, 0.0, 2.0]]), "{answer}");
+    assert_eq!(answer["predictions"], json!([6.0]), "{answer}");
     server.stop().await;
 
     let server = TestRegistry::empty().serve().await;
-    let (status, answer) = server.upload("words", word_counts()).await;
+    let (status, answer) = server.upload("areas", determinants()).await;
     let (code, error) = (answer["code"].as_str().unwrap(), answer["error"].as_str().unwrap());
     assert_eq!((status.as_u16(), code), (422, "not_a_model"));
-    let expected = "needs onnxruntime: operator \"TfIdfVectorizer\" of \"ai.onnx\"; set onnxruntime_library, or put \
+    let expected = "needs onnxruntime: operator \"Det\" of \"ai.onnx\"; set onnxruntime_library, or put \
                     libonnxruntime.so beside the binary";
     assert!(error.contains(expected), "{error}");
     server.stop().await;
@@ -197,9 +178,9 @@ async fn a_library_that_is_none_is_told() {
 
 #[test]
 fn the_command_line_tries_out_the_same_engines() {
-    let registry = with_model("words", &word_counts(), None);
+    let registry = with_model("areas", &determinants(), None);
     let (models, library) = (registry.path().to_str().unwrap(), library());
-    let verify = ["verify", "words", "1", "--models", models];
+    let verify = ["verify", "areas", "1", "--models", models];
     let (code, _, complaint) = gudgeon(&verify);
     assert!(code == 2 && complaint.contains("needs onnxruntime: "), "{complaint}");
     let library = ["--onnxruntime-library", library.to_str().unwrap()];

@@ -27,6 +27,7 @@ import sklearn.gaussian_process as GP
 import sklearn.decomposition as D
 import sklearn.discriminant_analysis as DA
 import sklearn.feature_selection as FS
+import sklearn.feature_extraction.text as FT
 
 
 import sklearn.impute as I
@@ -143,6 +144,22 @@ case("onehot_ints", P.OneHotEncoder(sparse_output=False, handle_unknown="ignore"
 case("ordinal_strings", P.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), cats)
 case("ordinal_ints", P.OrdinalEncoder(), np.floor(Xi).astype(np.int64))
 case("target_encoder", P.TargetEncoder(), cats, yc)
+# texts
+verses = np.array(["The quick brown fox jumps over the lazy dog.", "THE DOG barks, the fox runs!", "A quick (brown) dog?", "Lazy days; lazy nights", "fox_1 and fox_2: 3 foxes",
+                   "\u00dcber den Fluss, \u00fcber den Berg", "", "\u65e5\u672c no words", "dog dog DOG dog", "the over brown the"] * 2, dtype=object).reshape(-1, 1)
+lengths = np.array([len(verse) % 2 for verse in verses.ravel()])
+def texts(name, vectorizer, opts=None):
+    steps = make_pipeline(vectorizer, L.LogisticRegression()).fit(verses.ravel(), lengths)
+    case(name, Flattened(steps), verses, lengths, rows=20, opts={id(steps[1]): {"zipmap": False}, **({id(vectorizer): opts} if opts else {})})
+class Flattened:
+    """A pipeline of texts, which has them in one axis where its ONNX graph has them in a column."""
+    def __init__(self, steps): self.steps = steps
+    def fit(self, X, y): return self
+texts("tfidf", FT.TfidfVectorizer())
+texts("tfidf_bigrams_case", FT.TfidfVectorizer(lowercase=False, ngram_range=(1, 2), token_pattern="[a-zA-Z0-9_]+"))
+texts("tfidf_sublinear", FT.TfidfVectorizer(sublinear_tf=True))
+texts("count_chars", FT.CountVectorizer(analyzer="char", ngram_range=(2, 3)))
+texts("count_separators", FT.CountVectorizer(binary=True, token_pattern="[a-zA-Z0-9_]+"), {"separators": [" ", "[.]", ",", ";", ":", "[?!]", r"\(", r"\)"]})
 case("label_encoder", P.LabelEncoder(), names.astype(object)); case("label_binarizer", P.LabelBinarizer(), iris.target.astype(np.int64))
 
 def as_input(X):
@@ -182,13 +199,15 @@ for name, (est, X, y, rows, opts, types, opset) in cases.items():
     if only and name not in only: continue
     try:
         est.fit(X, y) if y is not None else est.fit(X)
+        if isinstance(est, Flattened): est = est.steps
         Xs = pick(as_input(X), rows)
         if types is None:
             if X.dtype.kind in "OUS":
                 types = [("X", StringTensorType([None, as_input(X).shape[1]]))] if X.ndim == 2 else [("X", StringTensorType([None, 1]))]
             elif X.dtype == np.int64: types = [("X", Int64TensorType([None] + list(X.shape[1:]) or [None, 1]))]
             else: types = [("X", FloatTensorType([None, X.shape[1]]))]
-        o = {id(est): {"zipmap": False} if opts == "nozip" else opts} if opts else None
+        by_id = opts if isinstance(opts, dict) and all(isinstance(key, int) for key in opts) else {id(est): {"zipmap": False} if opts == "nozip" else opts}
+        o = by_id if opts else None
         try: model = convert_sklearn(est, initial_types=types, options=o, target_opset={"": 18, "ai.onnx.ml": 3})
         except NameError: model = convert_sklearn(est, initial_types=types, target_opset={"": 18, "ai.onnx.ml": 3})
         if X.ndim == 1 and X.dtype == np.int64: Xs = Xs.reshape(-1)
@@ -199,13 +218,13 @@ for name, (est, X, y, rows, opts, types, opset) in cases.items():
         print("NO", name, type(e).__name__, str(e)[:160].replace("\n", " "), flush=True)
 
 import onnxmltools
-from onnxmltools.convert.common.data_types import FloatTensorType as FT
+from onnxmltools.convert.common.data_types import FloatTensorType as FTT
 import xgboost, lightgbm, catboost
 def go(name, fn, X, rows=15):
     try:
         m = fn(); s = session(m); write(name, m, feed(s, pick(X, rows)), s); print("ok", name, len(m.SerializeToString()), flush=True)
     except Exception as e: print("NO", name, type(e).__name__, str(e)[:200].replace("\n"," "), flush=True)
-t4 = [("X", FT([None, 4]))]; tb = [("X", FT([None, 30]))]; td=[("X", FT([None, 10]))]
+t4 = [("X", FTT([None, 4]))]; tb = [("X", FTT([None, 30]))]; td=[("X", FTT([None, 10]))]
 Xn = np.where(np.random.RandomState(0).rand(*Xb.shape) < 0.1, np.nan, Xb).astype(np.float32)
 xc = lambda **k: xgboost.XGBClassifier(n_estimators=8, max_depth=3, **k)
 go("xgb_binary_nan", lambda: onnxmltools.convert_xgboost(xc().fit(Xn, bc.target), initial_types=tb, target_opset=15), Xn)

@@ -8,8 +8,8 @@ use prost::Message;
 
 use super::{Engines, Onnxruntime, Providers};
 use crate::engine::onnx::{
-    AttributeProto, AttributeType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    StringStringEntryProto, TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
 };
 use crate::engine::{EngineChoice, EngineError, EngineName, Limits, Plan};
 use crate::tensor::{Data, Tensor};
@@ -32,52 +32,31 @@ pub(crate) fn engines() -> Engines {
     Engines { onnxruntime: Some(onnxruntime), ..Engines::default() }
 }
 
-fn value(name: &str, elem_type: i32, size: i64) -> ValueInfoProto {
-    let dim = |size: Option<i64>| Dimension { value: size.map(DimensionValue::Value) };
-    let shape = Some(TensorShapeProto { dim: vec![dim(None), dim(Some(size))] });
+/// Rows of `sizes`.
+fn value(name: &str, elem_type: i32, sizes: &[i64]) -> ValueInfoProto {
+    let sizes = std::iter::once(None).chain(sizes.iter().copied().map(Some));
+    let dim = sizes.map(|size| Dimension { value: size.map(DimensionValue::Value) }).collect();
+    let shape = Some(TensorShapeProto { dim });
     let tensor = TypeValue::Tensor(TensorType { elem_type, shape });
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { value: Some(tensor) }), ..Default::default() }
 }
 
 fn model(node: NodeProto, elem_type: i32, size: i64) -> ModelProto {
-    let (input, output) = (vec![value("x", elem_type, 3)], vec![value("y", 1, size)]);
+    of((node, value("x", elem_type, &[3])), value("y", 1, &[size]))
+}
+
+fn of((node, input): (NodeProto, ValueInfoProto), output: ValueInfoProto) -> ModelProto {
+    let (input, output) = (vec![input], vec![output]);
     let graph = GraphProto { node: vec![node], name: "g".to_owned(), input, output, ..Default::default() };
     let opset_import = vec![OperatorSetIdProto { domain: String::new(), version: 17 }];
     ModelProto { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() }
 }
 
-/// Counts of the words 2, 3 and 5: an operator that neither native nor tract has.
-fn word_counts() -> ModelProto {
-    let ints = |name: &str, ints: &[i64]| AttributeProto {
-        name: name.to_owned(),
-        ints: ints.to_vec(),
-        r#type: AttributeType::Ints as i32,
-        ..Default::default()
-    };
-    let int = |name: &str, i| AttributeProto {
-        name: name.to_owned(),
-        i,
-        r#type: AttributeType::Int as i32,
-        ..Default::default()
-    };
-    let mode = AttributeProto {
-        name: "mode".to_owned(),
-        s: b"TF".to_vec(),
-        r#type: AttributeType::String as i32,
-        ..Default::default()
-    };
-    let attribute = vec![
-        ints("ngram_counts", &[0]),
-        ints("ngram_indexes", &[0, 1, 2]),
-        ints("pool_int64s", &[2, 3, 5]),
-        int("min_gram_length", 1),
-        int("max_gram_length", 1),
-        int("max_skip_count", 0),
-        mode,
-    ];
-    let op_type = "TfIdfVectorizer".to_owned();
+/// Determinants of matrices of two rows: an operator that neither native nor tract has.
+fn determinants() -> ModelProto {
     let (input, output) = (vec!["x".to_owned()], vec!["y".to_owned()]);
-    model(NodeProto { op_type, input, output, attribute, ..Default::default() }, 7, 3)
+    let det = NodeProto { op_type: "Det".to_owned(), input, output, ..Default::default() };
+    of((det, value("x", 1, &[2, 2])), value("y", 1, &[]))
 }
 
 fn relu() -> ModelProto {
@@ -91,20 +70,17 @@ fn load(engine: EngineChoice, model: &ModelProto) -> Result<Plan, EngineError> {
 
 #[test]
 fn a_graph_that_only_onnxruntime_has_the_operators_of_runs_there_and_nowhere_else() {
-    let model = word_counts();
+    let model = determinants();
     let plan = load(EngineChoice::Auto, &model).unwrap();
     assert_eq!(plan.engaged().engine, EngineName::Onnxruntime);
-    assert_eq!(
-        plan.engaged().why,
-        "native lacks TfIdfVectorizer; tract lacks operator \"TfIdfVectorizer\" of \"ai.onnx\""
-    );
-    let rows = Tensor::new(vec![2, 3], Data::Int64(vec![2, 5, 5, 4, 3, 3])).unwrap();
-    let expected = Tensor::new(vec![2, 3], Data::Fp32(vec![1.0, 0.0, 2.0, 0.0, 2.0, 0.0])).unwrap();
+    assert_eq!(plan.engaged().why, "native lacks Det; tract lacks operator \"Det\" of \"ai.onnx\"");
+    let rows = Tensor::new(vec![2, 2, 2], Data::Fp32(vec![2.0, 0.0, 1.0, 3.0, 0.0, 4.0, 1.0, 0.0])).unwrap();
+    let expected = Tensor::new(vec![2], Data::Fp32(vec![6.0, -4.0])).unwrap();
     assert_eq!(plan.run(&[rows]), Ok(vec![expected]));
     let without = Plan::load(&model.encode_to_vec(), None, &Limits::default()).unwrap_err();
     assert_eq!(
         without.to_string(),
-        "needs onnxruntime: operator \"TfIdfVectorizer\" of \"ai.onnx\"; set onnxruntime_library, or put \
+        "needs onnxruntime: operator \"Det\" of \"ai.onnx\"; set onnxruntime_library, or put \
          libonnxruntime.so beside the binary"
     );
     for engine in [EngineChoice::Native, EngineChoice::Tract] {
@@ -164,20 +140,17 @@ fn threads_that_share_a_plan_get_the_same_answers() {
     for runs_at_once_max in [1, 3] {
         let mut engines = engines();
         engines.onnxruntime.as_mut().unwrap().runs_at_once_max = runs_at_once_max;
-        let plan = Plan::load_in(EngineChoice::Onnxruntime, &word_counts().encode_to_vec(), None, &engines);
+        let plan = Plan::load_in(EngineChoice::Onnxruntime, &determinants().encode_to_vec(), None, &engines);
         let plan = Arc::new(plan.unwrap());
-        let thread = |word: i64| {
+        let thread = |side: f32| {
             let plan = Arc::clone(&plan);
             std::thread::spawn(move || {
-                let row = Tensor::new(vec![1, 3], Data::Int64(vec![word; 3])).unwrap();
+                let row = Tensor::new(vec![1, 2, 2], Data::Fp32(vec![side, 0.0, 0.0, 1.0])).unwrap();
                 (0..50).map(|_| plan.run(std::slice::from_ref(&row)).unwrap()).collect::<Vec<_>>()
             })
         };
-        let threads: Vec<_> = [2, 3, 5, 7].map(thread).into();
-        for (word, thread) in threads.into_iter().enumerate() {
-            let mut counts = vec![0.0; 3];
-            counts.get_mut(word).into_iter().for_each(|count| *count = 3.0);
-            let expected = vec![Tensor::new(vec![1, 3], Data::Fp32(counts)).unwrap()];
+        for (side, thread) in [2.0, 3.0, 5.0, 7.0].map(|side| (side, thread(side))) {
+            let expected = vec![Tensor::new(vec![1], Data::Fp32(vec![side])).unwrap()];
             assert!(thread.join().unwrap().iter().all(|outputs| *outputs == expected));
         }
     }

@@ -8,6 +8,8 @@ use std::str::Chars;
 
 /// Characters and sets in one expression.
 const SETS_MAX: usize = 64;
+/// And the bytes that it is written in.
+const LEN_MAX: usize = 4_096;
 
 /// What `\w` stands for; like `\d` and `\s`, of ASCII alone.
 const WORD: &str = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
@@ -39,6 +41,9 @@ struct Set {
 impl Expression {
     /// Reads `text`; what it is told that is beyond these expressions is the error.
     pub(super) fn read(text: &str) -> Result<Self, String> {
+        if LEN_MAX < text.len() {
+            return Err(format!("more than {LEN_MAX} bytes"));
+        }
         let mut alternatives = vec![Sequence::default()];
         let mut chars = text.chars().peekable();
         while let Some(char) = chars.next() {
@@ -63,9 +68,9 @@ impl Expression {
                 '(' | ')' | '*' | '+' | '?' | '^' | '$' | '{' => return Err(format!("{char:?}")),
                 char => sequence.sets.push(Set::one(char)),
             }
-            if SETS_MAX < alternatives.iter().map(|sequence| sequence.sets.len()).sum() {
-                return Err(format!("more than {SETS_MAX} characters"));
-            }
+        }
+        if SETS_MAX < alternatives.iter().map(|sequence| sequence.sets.len()).sum() {
+            return Err(format!("more than {SETS_MAX} characters"));
         }
         if alternatives.iter().any(|sequence| sequence.sets.is_empty()) {
             return Err("an empty alternative".to_owned());
@@ -296,6 +301,7 @@ mod tests {
             ("a{1,2}", "the repetition {1,2}"),
             ("a{65}", "the repetition {65}"),
             ("a{60}b{60}", "more than 64 characters"),
+            (&"a|".repeat(3_000), "more than 4096 bytes"),
             ("+", "'+'"),
             ("^a", "'^'"),
             (r"\ba", "\\b"),

@@ -64,10 +64,10 @@ struct Ngrams {
 impl Ngrams {
     fn read(node: &Node<'_>) -> Result<Self, OpError> {
         let attributes = node.attributes();
-        let mode = match attributes.text("mode")? {
-            Some("TF") => Mode::Tf,
-            Some("IDF") => Mode::Idf,
-            Some("TFIDF") => Mode::TfIdf,
+        let mode = match attributes.text("mode")?.unwrap_or_default() {
+            "TF" => Mode::Tf,
+            "IDF" => Mode::Idf,
+            "TFIDF" => Mode::TfIdf,
             other => return node.bad(format!("mode: expected TF, IDF or TFIDF, got {other:?}")),
         };
         let size = |name: &str| match attributes.int(name)?.map(usize::try_from) {
@@ -228,7 +228,7 @@ pub(in crate::engine::native) fn tf_idf_vectorizer(node: &Node<'_>) -> Result<Bu
         None => None,
         Some([] | [_]) => Some(vec![columns]),
         Some(&[rows, _]) => Some(vec![rows, columns]),
-        Some(dims) => return node.bad(format!("expected [C] or [N, C] items, got {dims:?}")),
+        Some(_) => return node.bad("expected [C] or [N, C] items"),
     };
     Built::one(Fact::new(Dtype::Fp32, dims), move |args| {
         let input = args.get(0)?;

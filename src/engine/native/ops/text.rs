@@ -13,6 +13,9 @@ const VALUES_A_TOKEN: usize = 16;
 /// What is shorter is looked through again from its second character on.
 const MINCHARNUM_MAX: usize = 1_024;
 
+/// Every text is looked through for each.
+const SEPARATORS_MAX: usize = 256;
+
 /// What a case is changed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Case {
@@ -78,7 +81,7 @@ pub(in crate::engine::native) fn string_normalizer(node: &Node<'_>) -> Result<Bu
     let mut dims = fact.shape.clone();
     match dims.as_deref_mut() {
         None | Some([_] | [Dim::Fixed(1) | Dim::Symbol(_) | Dim::Unknown, _]) => {}
-        Some(dims) => return node.bad(format!("expected [C] or [1, C] texts, got {dims:?}")),
+        Some(_) => return node.bad("expected [C] or [1, C] texts"),
     }
     if let (Some(last), false) = (dims.as_mut().and_then(|dims| dims.last_mut()), stopwords.is_empty()) {
         *last = Dim::Unknown;
@@ -123,6 +126,9 @@ impl Tokens {
             ([""], _) | ([], Some(".")) => Ok(Self::Chars),
             ([], None | Some("")) => node.bad("expected separators or a tokenexp"),
             ([], Some(text)) => Ok(Self::Matches(expression(text)?)),
+            (separators, _) if SEPARATORS_MAX < separators.len() => {
+                OpError::unknown(format!("Tokenizer with more than {SEPARATORS_MAX} separators"))
+            }
             (separators, _) => {
                 Ok(Self::Between(separators.iter().map(|text| expression(text)).collect::<Result<_, _>>()?))
             }
