@@ -5,8 +5,8 @@ use std::process::Command;
 
 use gudgeon::engine::Onnxruntime;
 use gudgeon::engine::onnx::{
-    AttributeProto, AttributeType, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
-    TensorProto, TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
+    AttributeProto, Dimension, DimensionValue, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, TypeValue, ValueInfoProto,
 };
 use prost::Message as _;
 use serde_json::{Value, json};

@@ -116,31 +116,44 @@ impl Ngrams {
             mode,
             n_columns,
         };
-        let mut counted = columns.iter().enumerate().map(|(ngram, &column)| {
+        let counted = columns.iter().enumerate().map(|(ngram, &column)| {
             let weight = if mode == Mode::Tf { 1.0 } else { weights.get(ngram).copied().unwrap_or(1.0) };
             Counted { column, weight }
         });
-        for (at, &start) in starts.iter().enumerate() {
-            let (len, end) = (at + 1, starts.get(at + 1).copied());
-            let place = |place: i64| usize::try_from(place).ok().filter(|&place| place <= pool.len());
-            let of_len = match (place(start), end.map_or(Some(pool.len()), place)) {
-                (Some(start), Some(end)) if start <= end && (end - start).is_multiple_of(len) => &pool[start..end],
-                _ => return node.bad(format!("ngram_counts: n-grams of {len} from item {start} on, to {end:?}")),
-            };
-            for ngram in of_len.chunks_exact(len) {
-                let Some(counted) = counted.next() else {
-                    return node.bad(format!("more n-grams than ngram_indexes ({})", columns.len()));
-                };
-                if (least..=most).contains(&len) && !ngrams.insert(ngram, counted) {
-                    return node.bad(format!("an n-gram of {len} items is there twice"));
-                }
-            }
-        }
+        ngrams.fill(&pool, starts, counted).or_else(|problem| node.bad(problem))?;
         if mode == Mode::Idf && !weights.is_empty() && ngrams.share_a_column() {
             // Whose weight stands there is not said.
             return OpError::unknown("TfIdfVectorizer of mode IDF with n-grams of one column");
         }
         Ok(ngrams)
+    }
+
+    /// Takes the n-grams out of `pool`, those of each length from its start on; `counted` says of each where it is counted.
+    fn fill(
+        &mut self,
+        pool: &[usize],
+        starts: &[i64],
+        mut counted: impl Iterator<Item = Counted>,
+    ) -> Result<(), String> {
+        for (at, &start) in starts.iter().enumerate() {
+            let (len, end) = (at + 1, starts.get(at + 1).copied());
+            let place = |place: i64| usize::try_from(place).ok().filter(|&place| place <= pool.len());
+            let of_len = match (place(start), end.map_or(Some(pool.len()), place)) {
+                (Some(start), Some(end)) if start <= end && (end - start).is_multiple_of(len) => &pool[start..end],
+                _ => {
+                    return Err(format!(
+                        "ngram_counts: n-grams of {len} items from item {start} on do not fit the pool"
+                    ));
+                }
+            };
+            for ngram in of_len.chunks_exact(len) {
+                let counted = counted.next().ok_or("more n-grams than ngram_indexes")?;
+                if (self.least..=self.most).contains(&len) && !self.insert(ngram, counted) {
+                    return Err(format!("an n-gram of {len} items is there twice"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether it was not there yet.
