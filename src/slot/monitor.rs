@@ -1,10 +1,8 @@
 //! Watches a version's live rows for drift: counts on the compute threads, verdicts when someone asks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::Instant;
-
-use arc_swap::ArcSwapOption;
 
 use super::aside;
 use crate::batch::Observe;
@@ -50,7 +48,7 @@ pub struct Monitor {
     options: MonitorOptions,
     signature: Arc<Signature>,
     /// Once there is a profile.
-    watch: Arc<ArcSwapOption<Watch>>,
+    watch: Arc<OnceLock<Watch>>,
     /// The first live rows, until there are enough of them.
     sample: Mutex<Option<ProfileBuilder>>,
 }
@@ -89,12 +87,12 @@ impl Monitor {
     ) -> Result<Option<Arc<Self>>, DriftError> {
         let sample = ProfileBuilder::sample(&signature, bootstrap_rows(&signature), options.version.number());
         let watch = match profile {
-            Some(profile) => Some(Arc::new(Watch::new(profile, &signature, &options)?)),
+            Some(profile) => OnceLock::from(Watch::new(profile, &signature, &options)?),
             None if sample.finish()?.columns().is_empty() => return Ok(None),
-            None => None,
+            None => OnceLock::new(),
         };
-        let sample = Mutex::new(watch.is_none().then_some(sample));
-        Ok(Some(Arc::new(Self { options, signature, watch: Arc::new(ArcSwapOption::new(watch)), sample })))
+        let sample = Mutex::new(watch.get().is_none().then_some(sample));
+        Ok(Some(Arc::new(Self { options, signature, watch: Arc::new(watch), sample })))
     }
 
     /// The monitor as the metrics see it.
@@ -104,12 +102,12 @@ impl Monitor {
 
     /// What every window says now; empty while the reference profile is still being gathered.
     pub fn reports(&self) -> Vec<WindowReport> {
-        self.watch.load().as_ref().map(|watch| watch.reports()).unwrap_or_default()
+        self.watch.get().map(|watch| watch.reports()).unwrap_or_default()
     }
 
     /// The reference profile; `None` while it is still being gathered.
     pub fn profile(&self) -> Option<Profile> {
-        self.watch.load().as_ref().map(|watch| watch.profile.clone())
+        self.watch.get().map(|watch| watch.profile.clone())
     }
 
     /// Rows still wanted for the reference profile; 0 once there is one.
@@ -143,7 +141,8 @@ impl Monitor {
             let made = builder.finish().and_then(|profile| Watch::new(profile, &signature, &options));
             drop(builder);
             match made {
-                Ok(made) => watch.store(Some(Arc::new(made))),
+                // There is one sample, and so one profile of it.
+                Ok(made) => drop(watch.set(made)),
                 Err(error) => {
                     let MonitorOptions { model, version, .. } = &options;
                     tracing::warn!(%model, %version, "drift of {model} version {version} is not watched: {error}");
@@ -163,7 +162,7 @@ fn bootstrap_rows(signature: &Signature) -> usize {
 
 impl Observe for Monitor {
     fn observe(&self, worker: usize, inputs: &Checked, outputs: &[Tensor]) {
-        match self.watch.load().as_ref() {
+        match self.watch.get() {
             Some(watch) => watch.observe(worker, inputs, outputs),
             None => self.gather(inputs, outputs),
         }
@@ -247,20 +246,20 @@ impl DriftSource for Monitor {
     }
 
     fn profile_digest(&self) -> String {
-        self.watch.load().as_ref().map(|watch| watch.digest.short()).unwrap_or_default()
+        self.watch.get().map(|watch| watch.digest.short()).unwrap_or_default()
     }
 
     fn reference_rows(&self) -> u64 {
-        self.watch.load().as_ref().map_or(0, |watch| watch.profile.n_rows())
+        self.watch.get().map_or(0, |watch| watch.profile.n_rows())
     }
 
     fn dropped_columns(&self) -> u64 {
-        let n_columns = self.watch.load().as_ref().map_or(0, |watch| watch.profile.columns().len());
+        let n_columns = self.watch.get().map_or(0, |watch| watch.profile.columns().len());
         n_columns.saturating_sub(BIN_COLUMNS_MAX) as u64
     }
 
     fn columns(&self) -> Vec<ColumnSample> {
-        let Some(watch) = self.watch.load_full() else { return Vec::new() };
+        let Some(watch) = self.watch.get() else { return Vec::new() };
         let (counts, reports) = {
             let mut windows = watch.windows.lock().unwrap_or_else(PoisonError::into_inner);
             let counts = watch.push(&mut windows);
