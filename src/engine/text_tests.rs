@@ -106,8 +106,9 @@ fn tokenizers_that_cannot_be_are_refused() {
         (vec![], "Tokenizer: expected separators or a tokenexp"),
         (vec![texts("separators", &[" "]), int("mincharnum", 0)], "expected 1, or more where there are words, got 0"),
         (vec![texts("separators", &[""]), int("mincharnum", 2)], "expected 1, or more where there are words, got 2"),
-        (vec![texts("separators", &[" "]), int("mincharnum", 1_025)], "mincharnum beyond 1024"),
-        (vec![texts("separators", &[" "; 257])], "more than 256 separators"),
+        (vec![texts("separators", &[" "]), int("mincharnum", 65)], "mincharnum beyond 64"),
+        (vec![texts("separators", &[" "; 65])], "more than 64 separators"),
+        (vec![texts("separators", &[" "]), text("pad_value", &"p".repeat(25))], "a pad_value of more than 24 bytes"),
         (vec![texts("separators", &[" ", ""])], "the expression \"\" (an empty alternative)"),
         (vec![text("tokenexp", "(a)")], "the expression \"(a)\" ('(')"),
     ] {
@@ -193,6 +194,22 @@ fn ngrams_are_counted_and_weighed() {
     let shared = shared.into_iter().filter(|attribute| attribute.name != "ngram_indexes");
     let shared = shared.chain([ints("ngram_indexes", &[0, 0, 2, 1, 0])]).collect();
     check(shared, rows(), &[2, 3], &[10.0, 8.0, 3.0, 17.0, 8.0, 0.0]);
+    // N-grams of other lengths than those asked for need no place.
+    let pool = vec![ints("ngram_counts", &[0, 2]), ints("pool_int64s", &[1, 2, 1, 2]), ints("ngram_indexes", &[0, 1])];
+    check(with([pool, vec![int("max_gram_length", 1)]].concat()), items(&[3], &[1, 2, 2]), &[2], &[1.0, 2.0]);
+    // In the order in which they begin: the sum's last bit says so.
+    let (first, second) = (0.597_892_76, 0.533_781_5);
+    let row = [1, 2, 2].repeat(20);
+    let near = with(vec![
+        text("mode", "TFIDF"),
+        ints("ngram_counts", &[0, 1]),
+        ints("ngram_indexes", &[0, 0]),
+        ints("pool_int64s", &[1, 2, 2]),
+        int("max_skip_count", 0),
+        attribute("weights", AttributeType::Floats, |all| all.floats = vec![first, second]),
+    ]);
+    let sum = (0..20).fold(0.0_f32, |sum, _| sum + first + second);
+    check(near, items(&[60], &row), &[1], &[sum]);
 }
 
 #[test]
@@ -203,6 +220,7 @@ fn ngrams_that_make_no_sense_are_refused() {
         (vec![int("max_skip_count", 1_025)], "skips more than 1024 items"),
         (vec![int("min_gram_length", 0)], "n-grams of 0 to 2 items"),
         (vec![int("max_gram_length", 3)], "n-grams of 1 to 3 items, where ngram_counts has 2"),
+        (vec![int("max_gram_length", 65), ints("ngram_counts", &[0; 65])], "n-grams of more than 64 items"),
         (vec![ints("ngram_counts", &[0, 2])], "n-grams of 2 items from item 2 on"),
         (vec![ints("ngram_counts", &[3, 0])], "n-grams of 1 items from item 3 on"),
         (vec![ints("ngram_counts", &[0, 99])], "n-grams of 1 items from item 0 on"),
@@ -214,7 +232,7 @@ fn ngrams_that_make_no_sense_are_refused() {
         (vec![ints("pool_int64s", &[])], "expected pool_strings or pool_int64s"),
         (
             vec![ints("pool_int64s", &[]), texts("pool_strings", &["a", "b", "c", "d", "e", "f", "g"])],
-            "its pool does not fit items of INT64",
+            "TfIdfVectorizer of INT64 with a pool of others",
         ),
         (vec![ints("ngram_indexes", &[0, 1, 2, 3, 1 << 60])], "run_values_max"),
         (vec![ints("ngram_indexes", &[0, 1, 2, 3, i64::MAX])], "run_values_max"),

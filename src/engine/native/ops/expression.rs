@@ -34,7 +34,7 @@ struct Sequence {
 struct Set {
     /// A bit a character.
     ascii: u128,
-    /// First and last of the others.
+    /// First and last of the others; in order and apart once the set is whole ([`Self::whole`]).
     others: Vec<(char, char)>,
 }
 
@@ -57,7 +57,7 @@ impl Expression {
                     sequence.repeats = true;
                     continue;
                 }
-                '{' if !sequence.sets.is_empty() && !sequence.repeats => {
+                '{' if !sequence.sets.is_empty() && !sequence.repeats && chars.clone().any(|char| char == '}') => {
                     sequence.repeat(&mut chars)?;
                     continue;
                 }
@@ -106,8 +106,10 @@ impl Sequence {
     /// Reads what is behind a `{`: `2}` or `2,}`.
     fn repeat(&mut self, chars: &mut Peekable<Chars<'_>>) -> Result<(), String> {
         let inside: String = chars.by_ref().take_while(|&char| char != '}').collect();
-        let (count, repeats) = inside.strip_suffix(',').map_or((inside.as_str(), false), |count| (count, true));
-        let count = count.parse().ok().filter(|count| (1..=SETS_MAX).contains(count));
+        let (digits, repeats) = inside.strip_suffix(',').map_or((inside.as_str(), false), |count| (count, true));
+        // RE2 reads anything else, or what has no end, as it stands.
+        let is_count = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+        let count = digits.parse().ok().filter(|count| is_count && (1..=SETS_MAX).contains(count));
         let count: usize = count.ok_or_else(|| format!("the repetition {{{inside}}}"))?;
         let set = self.sets.last().cloned().unwrap_or_default();
         self.sets.extend(std::iter::repeat_n(set, count - 1));
@@ -136,7 +138,8 @@ impl Set {
         if char.is_ascii() {
             return self.ascii >> u32::from(char) & 1 != 0;
         }
-        self.others.iter().any(|&(first, last)| first <= char && char <= last)
+        let behind = self.others.partition_point(|&(first, _)| first <= char);
+        behind.checked_sub(1).is_some_and(|at| char <= self.others[at].1)
     }
 
     fn add(&mut self, first: char, last: char) {
@@ -153,18 +156,29 @@ impl Set {
         self.others.extend_from_slice(&other.others);
     }
 
-    fn negated(mut self) -> Self {
+    /// The same, in the form in which a character is looked up.
+    fn whole(mut self) -> Self {
         self.others.sort_unstable();
+        self.others.dedup_by(|next, kept| {
+            let overlaps = next.0 <= kept.1;
+            kept.1 = if overlaps { kept.1.max(next.1) } else { kept.1 };
+            overlaps
+        });
+        self
+    }
+
+    fn negated(self) -> Self {
+        let this = self.whole();
         let mut others = Vec::new();
         // The first character behind the ranges so far; none behind the last one of all.
         let mut free = Some('\u{80}');
-        for (first, last) in self.others {
+        for (first, last) in this.others {
             let Some(start) = free else { break };
             others.extend((start..first).next_back().map(|end| (start, end)));
-            free = if last < start { free } else { (last..=char::MAX).nth(1) };
+            free = (last..=char::MAX).nth(1);
         }
         others.extend(free.map(|start| (start, char::MAX)));
-        Self { ascii: !self.ascii, others }
+        Self { ascii: !this.ascii, others }
     }
 
     /// Reads what is behind a `[`, to its `]`.
@@ -211,7 +225,7 @@ impl Set {
             }
             set.add(first, last);
         }
-        Ok(if is_negated { set.negated() } else { set })
+        Ok(if is_negated { set.negated() } else { set.whole() })
     }
 
     /// Reads what is behind a backslash.
@@ -277,6 +291,11 @@ mod tests {
             ("[^\u{10ffff}]", "\u{10ffff}\u{10fffe}", &["\u{10fffe}"]),
             ("[^\u{80}-\u{10ffff}]", "\u{80}a\u{10fffe}", &["a"]),
             (".+", "a\nb\n", &["a", "b"]),
+            (
+                "[\u{e9}\u{e0}\u{e1}-\u{ea}\u{e5}\u{e7}-\u{ef}]+",
+                "\u{e0}\u{e8}\u{ef}\u{f0}\u{e5}",
+                &["\u{e0}\u{e8}\u{ef}", "\u{e5}"],
+            ),
             ("}|]", "a}b]c", &["}", "]"]),
             (r"\/|\@", "a/b@", &["/", "@"]),
             ("ab", "aab", &["ab"]),
@@ -300,6 +319,11 @@ mod tests {
             ("a{0}", "the repetition {0}"),
             ("a{1,2}", "the repetition {1,2}"),
             ("a{65}", "the repetition {65}"),
+            ("a{+2}", "the repetition {+2}"),
+            ("a{02}", "the repetition {02}"),
+            ("a{}", "the repetition {}"),
+            ("a{2", "'{'"),
+            ("a{2,", "'{'"),
             ("a{60}b{60}", "more than 64 characters"),
             (&"a|".repeat(3_000), "more than 4096 bytes"),
             ("+", "'+'"),

@@ -8,6 +8,8 @@ use crate::tensor::{Data, Dtype, Tensor};
 
 /// Skips are tried one after the other over a whole row.
 const SKIP_COUNT_MAX: usize = 1_024;
+/// And from every item on as many others are looked at.
+const GRAM_LEN_MAX: usize = 64;
 
 /// What the pool's items are numbered by.
 #[derive(Debug)]
@@ -78,6 +80,9 @@ impl Ngrams {
         if SKIP_COUNT_MAX < skip_count {
             return OpError::unknown(format!("TfIdfVectorizer that skips more than {SKIP_COUNT_MAX} items"));
         }
+        if GRAM_LEN_MAX < most {
+            return OpError::unknown(format!("TfIdfVectorizer of n-grams of more than {GRAM_LEN_MAX} items"));
+        }
         let starts = attributes.ints("ngram_counts")?;
         if least == 0 || most < least || starts.len() < most {
             return node.bad(format!("n-grams of {least} to {most} items, where ngram_counts has {}", starts.len()));
@@ -94,16 +99,14 @@ impl Ngrams {
         }
         let (ints, strings) = (attributes.ints("pool_int64s")?, attributes.strings("pool_strings")?);
         let n_items = ints.len() + strings.len();
-        let (items, pool) = match (ints.is_empty(), strings.is_empty()) {
-            (false, true) => {
-                let (items, pool) = numbered(ints.iter().copied());
-                (Items::Ints(items), pool)
-            }
-            (true, false) => {
-                let (items, pool) = numbered(strings.into_iter().map(str::to_owned));
-                (Items::Strings(items), pool)
-            }
-            _ => return node.bad("expected pool_strings or pool_int64s"),
+        let (items, pool) = if !strings.is_empty() {
+            let (items, pool) = numbered(strings.into_iter().map(str::to_owned));
+            (Items::Strings(items), pool)
+        } else if !ints.is_empty() {
+            let (items, pool) = numbered(ints.iter().copied());
+            (Items::Ints(items), pool)
+        } else {
+            return node.bad("expected pool_strings or pool_int64s");
         };
         let mut ngrams = Self {
             items,
@@ -147,8 +150,11 @@ impl Ngrams {
                 }
             };
             for ngram in of_len.chunks_exact(len) {
-                let counted = counted.next().ok_or("more n-grams than ngram_indexes")?;
-                if (self.least..=self.most).contains(&len) && !self.insert(ngram, counted) {
+                let counted = counted.next();
+                if !(self.least..=self.most).contains(&len) {
+                    continue;
+                }
+                if !self.insert(ngram, counted.ok_or("more n-grams than ngram_indexes")?) {
                     return Err(format!("an n-gram of {len} items is there twice"));
                 }
             }
@@ -179,17 +185,14 @@ impl Ngrams {
 
     /// Counts the n-grams of a row of items.
     fn count(&self, items: &[Option<usize>], row: &mut [f32]) {
-        // An n-gram of one item has nothing to skip.
-        if self.least == 1 {
-            items.iter().for_each(|&item| self.follow([item], 1, row));
-        }
-        let least = self.least.max(2);
-        if self.most < least {
-            return;
-        }
         for distance in 1..=self.skip_count + 1 {
-            let Some(last_start) = items.len().checked_sub((least - 1).saturating_mul(distance) + 1) else { return };
-            for start in 0..=last_start {
+            // An n-gram of one item has nothing to skip.
+            let least = if distance == 1 { self.least } else { self.least.max(2) };
+            if self.most < least {
+                return;
+            }
+            let Some(n_starts) = items.len().checked_sub((least - 1).saturating_mul(distance)) else { return };
+            for start in 0..n_starts {
                 self.follow(items[start..].iter().copied().step_by(distance).take(self.most), least, row);
             }
         }
@@ -234,7 +237,7 @@ pub(in crate::engine::native) fn tf_idf_vectorizer(node: &Node<'_>) -> Result<Bu
     let taken = node.takes(0, &[Dtype::String, Dtype::Int32, Dtype::Int64])?;
     let ngrams = Ngrams::read(node)?;
     if (taken == Dtype::String) != matches!(ngrams.items, Items::Strings(_)) {
-        return node.bad(format!("its pool does not fit items of {taken}"));
+        return OpError::unknown(format!("TfIdfVectorizer of {taken} with a pool of others"));
     }
     let columns = Dim::Fixed(ngrams.n_columns);
     let dims = match fact.shape.as_deref() {

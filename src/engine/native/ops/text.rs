@@ -11,10 +11,12 @@ use crate::tensor::{Data, Dtype, Tensor};
 const VALUES_A_TOKEN: usize = 16;
 
 /// What is shorter is looked through again from its second character on.
-const MINCHARNUM_MAX: usize = 1_024;
+const MINCHARNUM_MAX: usize = 64;
 
 /// Every text is looked through for each.
-const SEPARATORS_MAX: usize = 256;
+const SEPARATORS_MAX: usize = 64;
+/// Every row is filled up with it to the longest one's length.
+const PAD_LEN_MAX: usize = 24;
 
 /// What a case is changed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +74,7 @@ pub(in crate::engine::native) fn string_normalizer(node: &Node<'_>) -> Result<Bu
     if let Some(locale) = attributes.text("locale")?
         && (case.is_some() || !(stopwords.is_empty() || is_case_sensitive))
         // Their i has or lacks its dot; or only ASCII has a case.
-        && matches!(locale.split(['_', '.', '@']).next(), Some("tr" | "az" | "ku" | "crh" | "C" | "POSIX"))
+        && matches!(locale.split(['_', '.', '@']).next(), Some("tr" | "az" | "ku" | "crh" | "tt" | "C" | "POSIX" | ""))
     {
         return OpError::unknown(format!("StringNormalizer with the locale {locale:?}"));
     }
@@ -80,7 +82,9 @@ pub(in crate::engine::native) fn string_normalizer(node: &Node<'_>) -> Result<Bu
     let stopwords: HashSet<String> = stopwords.into_iter().map(|word| in_case(word, compared)).collect();
     let mut dims = fact.shape.clone();
     match dims.as_deref_mut() {
-        None | Some([_] | [Dim::Fixed(1) | Dim::Symbol(_) | Dim::Unknown, _]) => {}
+        None | Some([_]) => {}
+        // Whatever the graph declares: there is no more than this one row.
+        Some([rows @ (Dim::Fixed(1) | Dim::Symbol(_) | Dim::Unknown), _]) => *rows = Dim::Fixed(1),
         Some(_) => return node.bad("expected [C] or [1, C] texts"),
     }
     if let (Some(last), false) = (dims.as_mut().and_then(|dims| dims.last_mut()), stopwords.is_empty()) {
@@ -88,9 +92,9 @@ pub(in crate::engine::native) fn string_normalizer(node: &Node<'_>) -> Result<Bu
     }
     Built::one(Fact::new(Dtype::String, dims), move |args| {
         let input = args.get(0)?;
-        let (&[] | &[_] | &[1, _]) = input.shape() else {
+        if !matches!(input.shape(), [1..=usize::MAX] | [1, 1..=usize::MAX]) {
             return Err(format!("expected [C] or [1, C] texts, got {:?}", input.shape()));
-        };
+        }
         let is_kept = |text: &&String| match compared {
             _ if stopwords.is_empty() => true,
             None => !stopwords.contains(text.as_str()),
@@ -101,7 +105,7 @@ pub(in crate::engine::native) fn string_normalizer(node: &Node<'_>) -> Result<Bu
             texts.push(String::new());
         }
         let mut shape = input.shape().to_vec();
-        *shape.last_mut().ok_or("expected texts on an axis, got one text")? = texts.len();
+        shape.last_mut().into_iter().for_each(|size| *size = texts.len());
         tensor(shape, Data::String(texts))
     })
 }
@@ -182,6 +186,9 @@ pub(in crate::engine::native) fn tokenizer(node: &Node<'_>) -> Result<Built, OpE
     let pad = node.attributes().text("pad_value")?.unwrap_or_default().to_owned();
     let chars_min = usize::try_from(node.int("mincharnum", 1)?).unwrap_or(0);
     let tokens = Tokens::read(node)?;
+    if PAD_LEN_MAX < pad.len() {
+        return OpError::unknown(format!("Tokenizer with a pad_value of more than {PAD_LEN_MAX} bytes"));
+    }
     if MINCHARNUM_MAX < chars_min {
         return OpError::unknown(format!("Tokenizer with a mincharnum beyond {MINCHARNUM_MAX}"));
     }
