@@ -307,6 +307,20 @@ fn axes_out_of_range_are_refused() {
 }
 
 #[test]
+fn targets_without_coefficients_are_refused() {
+    let int = |name: &str, i| AttributeProto { name: name.to_owned(), i, r#type: 2, ..Default::default() };
+    let linear = |targets| {
+        let attributes = vec![floats("coefficients", &[1.0, 2.0, 3.0]), int("targets", targets)];
+        let mut model = model(vec![node("LinearRegressor", &["x"], &["y"], attributes)]);
+        graph(&mut model).node[0].domain = "ai.onnx.ml".to_owned();
+        model
+    };
+    for targets in [2, 1 << 40, i64::MAX] {
+        check(&linear(targets), &format!("3 coefficients for {targets} scores"));
+    }
+}
+
+#[test]
 fn forests_that_are_no_forests_are_refused() {
     for missing in 0..stump().len() {
         let mut attributes = stump();

@@ -19,14 +19,15 @@ struct Linear {
 impl Linear {
     fn read(attributes: Attributes<'_>, n_targets: usize) -> Result<Self, OpError> {
         let coefficients = attributes.floats("coefficients")?;
+        // First: what is not as many as the coefficients at most is not allocated.
+        if n_targets == 0 || coefficients.is_empty() || !coefficients.len().is_multiple_of(n_targets) {
+            return OpError::bad(format!("{} coefficients for {n_targets} scores", coefficients.len()));
+        }
         let intercepts = match attributes.floats("intercepts")? {
             [] => vec![0.0; n_targets],
             given if given.len() == n_targets => given.to_vec(),
             given => return OpError::bad(format!("{} intercepts for {n_targets} scores", given.len())),
         };
-        if n_targets == 0 || coefficients.is_empty() || !coefficients.len().is_multiple_of(n_targets) {
-            return OpError::bad(format!("{} coefficients for {n_targets} scores", coefficients.len()));
-        }
         let n_features = coefficients.len() / n_targets;
         let coefficients = Packed::of_attribute(coefficients, (n_features, n_targets), true);
         Ok(Self { coefficients, intercepts, n_features })
