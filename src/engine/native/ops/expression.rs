@@ -44,23 +44,14 @@ impl Expression {
         if LEN_MAX < text.len() {
             return Err(format!("more than {LEN_MAX} bytes"));
         }
-        let mut alternatives = vec![Sequence::default()];
+        let (mut alternatives, mut sequence) = (Vec::new(), Sequence::default());
         let mut chars = text.chars().peekable();
         while let Some(char) = chars.next() {
-            let sequence = alternatives.last_mut().ok_or("nothing")?;
+            let may_repeat = !sequence.sets.is_empty() && !sequence.repeats;
             match char {
-                '|' => {
-                    alternatives.push(Sequence::default());
-                    continue;
-                }
-                '+' if !sequence.sets.is_empty() && !sequence.repeats => {
-                    sequence.repeats = true;
-                    continue;
-                }
-                '{' if !sequence.sets.is_empty() && !sequence.repeats && chars.clone().any(|char| char == '}') => {
-                    sequence.repeat(&mut chars)?;
-                    continue;
-                }
+                '|' => alternatives.push(std::mem::take(&mut sequence)),
+                '+' if may_repeat => sequence.repeats = true,
+                '{' if may_repeat && chars.clone().any(|char| char == '}') => sequence.repeat(&mut chars)?,
                 _ if sequence.repeats => return Err(format!("{char:?} behind a repetition")),
                 '.' => sequence.sets.push(Set::of("\n").negated()),
                 '[' => sequence.sets.push(Set::bracketed(&mut chars)?),
@@ -69,6 +60,7 @@ impl Expression {
                 char => sequence.sets.push(Set::one(char)),
             }
         }
+        alternatives.push(sequence);
         if SETS_MAX < alternatives.iter().map(|sequence| sequence.sets.len()).sum() {
             return Err(format!("more than {SETS_MAX} characters"));
         }
